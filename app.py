@@ -1,0 +1,156 @@
+"The page: pick a voice, type a prompt, see what that person would tweet next. Widgets only; see nbs/20_page.ipynb."
+import streamlit as st
+
+from ulmtweet.core import UlmtweetError
+from ulmtweet.page import (Sampling, Voice, as_csv, as_jsonl, bits_chart_rows, describe_status, generate_tweets, list_voices,
+                           percent, probability, remove_leftovers, running_trainings, save_upload, stage_rows, launch_training, training_status)
+
+st.set_page_config("ulmtweet", "🐤", layout="centered")
+
+
+@st.cache_resource(max_entries=3, show_spinner="Opening the voice ...")
+def open_voice(folder: str, created: str) -> Voice:
+    return Voice.load(folder)
+
+
+def show_header():
+    st.html("<style>.block-container {padding-top: 3rem}</style>")
+    st.title("What would they tweet next?")
+    st.caption("A small language model, fine-tuned on one person's tweets on this computer. "
+               "Everything it writes is generated: parody, not statements of that person.")
+
+
+def show_error(message: str):
+    "An error as plain text: it may quote a file, and Markdown could follow its links."
+    st.error("That didn't work:")
+    st.code(message, language=None, wrap_lines=True)
+
+
+@st.fragment(run_every=2.0)
+def show_training(name: str):
+    status = training_status(name)
+    if status is None:
+        st.rerun()
+    if status["state"] == "failed":
+        st.session_state.failed = status["message"]
+        st.rerun()
+    st.subheader("Training the voice")
+    st.text(name)
+    st.progress(status["fraction"], describe_status(status))
+    if rows := bits_chart_rows(status["log"]):
+        st.line_chart(rows, x="epoch", y="bits per character", height=220)
+        st.caption("Bits per character on tweets it does not learn from: the lower, the less they surprise it.")
+    for stage in status["done"]:
+        st.markdown(f"After the stage *{stage['name']}* it would say:")
+        for sample in stage["samples"]:
+            st.text(sample["text"])
+    st.caption("You may close this page: the training goes on, and the voice will be here.")
+
+
+def show_new_voice(names: list[str]):
+    if "juno" not in names:
+        if st.button("Train a voice on the sample tweets", type="secondary" if names else "primary", width="stretch"):
+            start("juno", [])
+        st.caption("The sample: 2,136 tweets of Juno Hale, an engineer who doesn't exist. Takes a few minutes on two cores.")
+    with st.form("own", border=True):
+        upload = st.file_uploader("Or your own: CSV, TSV, JSON Lines, text with a tweet a line, or a zip",
+                                  type=["csv", "tsv", "txt", "jsonl", "zip"])
+        path = st.text_input("Or a file on this computer, or a Kaggle dataset", placeholder="kaggle:kulgen/elon-musks-tweets")
+        name = st.text_input("Name of the voice", placeholder="letters and digits")
+        if st.form_submit_button("Train", width="stretch"):
+            if not name or not (upload or path):
+                st.error("Choose a file and a name.")
+            else:
+                name = name.strip()
+                start(name, [save_upload(name, upload.name, upload.getvalue()) if upload else path.strip()])
+
+
+def start(name: str, sources: list):
+    launch_training(sources, name)
+    st.session_state.voice = name
+    st.rerun()
+
+
+def ask(names: list[str]) -> dict | None:
+    "The form; its values once the button was pressed."
+    chosen = st.session_state.get("voice")
+    with st.form("ask", border=False):
+        left, right = st.columns([1, 2])
+        voice = left.selectbox("Voice", names, index=names.index(chosen) if chosen in names else 0)
+        prompt = right.text_input("The tweet begins with", value="Tesla will", max_chars=200, help="May be empty.")
+        with st.expander("Settings"):
+            n = st.slider("Tweets", 1, 50, 10)
+            temperature = st.slider("Temperature", 0.1, 2.0, 0.7, 0.05, help="Low is safe and repetitive, high is wild.")
+            top_p = st.slider("Top-p", 0.05, 1.0, 0.9, 0.05, help="Only the likeliest tokens that together have this probability.")
+            top_k = st.number_input("Top-k", 0, 1000, 100, help="Only the k likeliest tokens; 0 means all.")
+            min_p = st.slider("Min-p", 0.0, 0.5, 0.0, 0.01, help="Only tokens at least this likely, as a share of the likeliest.")
+            seed = st.number_input("Seed", 0, 2**31 - 1, 0, help="The same seed gives the same tweets.")
+        pressed = st.form_submit_button("What next?", type="primary", width="stretch")
+    return dict(voice=voice, prompt=prompt, n=n, sampling=Sampling(temperature, int(top_k), top_p, min_p), seed=int(seed)) if pressed else None
+
+
+def show_tweets(asked: dict, meta: dict):
+    voice = open_voice(meta["folder"], meta["created"])
+    with st.spinner("Writing ..."):
+        tweets = generate_tweets(voice, asked["prompt"], asked["n"], asked["sampling"], asked["seed"])
+    for tweet in tweets:
+        with st.container(border=True):
+            st.code(tweet.text, language=None, wrap_lines=True)
+            st.progress(probability(tweet), f"{percent(probability(tweet))} probability per token")
+    if len(tweets) < asked["n"]:
+        st.info(f"Only {len(tweets)} different tweets came out; a higher temperature or a shorter prompt gives more.")
+    left, right = st.columns(2)
+    left.download_button("Download CSV", as_csv(tweets, voice.name), f"{voice.name}.csv", "text/csv", width="stretch", on_click="ignore")
+    right.download_button("Download JSON Lines", as_jsonl(tweets, voice.name), f"{voice.name}.jsonl", "application/jsonl", width="stretch",
+                          on_click="ignore")
+
+
+def show_about(meta: dict):
+    with st.expander(f"How good is the voice {meta['name']}?"):
+        test, before = meta["metrics"]["test"], meta["metrics"]["before"]
+        left, right = st.columns(2)
+        change = f"{test['bits_per_character'] - before['bits_per_character']:.2f} by fine-tuning" if before else None
+        left.metric("Bits per character, newest tweets", f"{test['bits_per_character']:.2f}", change, delta_color="inverse")
+        right.metric("Learnt from", f"{meta['counts']['train']:,} tweets")
+        st.caption(f"Measured on its {test['tweets']:,} newest tweets, which it has never seen. Fewer bits are better; "
+                   "knowing nothing but the alphabet takes about 5.")
+        st.dataframe(stage_rows(meta), hide_index=True)
+        for stage in meta["stages"]:
+            st.markdown(f"After the stage *{stage['name']}*:")
+            for sample in stage["samples"]:
+                st.text(sample["text"])
+
+
+@st.cache_resource
+def tidy_up():
+    remove_leftovers()
+
+
+def main():
+    tidy_up()
+    show_header()
+    if message := st.session_state.pop("failed", None):
+        show_error(message)
+    for name in running_trainings():
+        show_training(name)
+    voices = {v["name"]: v for v in list_voices()}
+    if voices:
+        asked = ask(list(voices))
+        if asked:
+            st.session_state.update(asked=asked, voice=asked["voice"])
+        asked = st.session_state.get("asked")
+        if asked and asked["voice"] in voices:
+            show_tweets(asked, voices[asked["voice"]])
+        chosen = st.session_state.get("voice")
+        show_about(voices.get(chosen) or next(iter(voices.values())))
+        with st.expander("Train another voice"):
+            show_new_voice(list(voices))
+    elif not running_trainings():
+        st.info("There is no voice yet.")
+        show_new_voice([])
+
+
+try:
+    main()
+except UlmtweetError as error:
+    show_error(str(error))
