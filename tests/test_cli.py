@@ -1,0 +1,152 @@
+"The commands as a person runs them: real processes, real exit codes."
+import json, os, shutil, signal, subprocess, time
+
+import pytest
+
+from conftest import PROGRAM, SAMPLE, failed, run
+from ulmtweet.generate import weighted_length
+from ulmtweet.voice import Voice
+
+
+def test_predict_as_json(home):
+    done = run("predict", "Tesla will", "-n", 10, "--seed", 3, "--json", home=home)
+    tweets = json.loads(done.stdout)
+    assert done.returncode == 0 and len(tweets) == 10
+    assert all(t.keys() == {"text", "log_probability"} for t in tweets)
+    assert all(t["text"].startswith("Tesla will") and weighted_length(t["text"]) <= 280 for t in tweets)
+    assert len({t["text"] for t in tweets}) == 10
+    scores = [t["log_probability"] for t in tweets]
+    assert scores == sorted(scores, reverse=True) and max(scores) < 0
+    assert run("predict", "Tesla will", "--seed", 3, "--json", home=home).stdout == done.stdout
+    assert run("predict", "Tesla will", "--seed", 4, "--json", home=home).stdout != done.stdout
+
+
+def test_prompt_from_standard_input_or_none(home):
+    typed = run("predict", "The van", "-n", 3, "--seed", 1, home=home).stdout
+    assert len(typed.splitlines()) == 3
+    assert run("predict", "-n", 3, "--seed", 1, home=home, stdin="The van\n").stdout == typed
+    assert run("predict", "-", "-n", 3, "--seed", 1, home=home, stdin="The van").stdout == typed
+    assert len(run("predict", "", "-n", 3, home=home).stdout.splitlines()) == 3
+    closed = subprocess.run(f"{PROGRAM} predict -n 3 <&-", shell=True, capture_output=True, text=True, env={**os.environ, "ULMTWEET_HOME": str(home)})
+    assert len(closed.stdout.splitlines()) == 3 and "Traceback" not in closed.stderr
+
+
+def test_settings_change_what_comes_out(home):
+    ask = lambda *options: [t["text"] for t in json.loads(run("predict", "I", "-n", 8, "--seed", 1, "--json", *options, home=home).stdout)]
+    assert len(ask("--temperature", 0)) == 1 and ask("--temperature", 0) == ask("--top-k", 1)
+    assert set(ask("--top-p", 0.3)) != set(ask("--temperature", 1.5, "--top-k", 0, "--top-p", 1))
+
+
+def test_no_voice_points_to_demo(tmp_path):
+    assert "ulmtweet demo" in failed(run("predict", "Tesla will", home=tmp_path), 4)
+
+
+def test_voices_and_info(home):
+    listed = json.loads(run("voices", "--json", home=home).stdout)
+    assert [v["name"] for v in listed] == ["small"]
+    info = json.loads(run("info", "small", "--json", home=home).stdout)
+    assert info["metrics"]["test"].keys() == {"bits_per_character", "perplexity_per_token", "tweets", "characters"}
+    assert info["metrics"]["test"]["bits_per_character"] < info["metrics"]["before"]["bits_per_character"]
+    assert [s["name"] for s in info["stages"]] == ["last layer group", "last 2 layer groups", "all layers"]
+    assert all(len(s["samples"]) == 3 for s in info["stages"])
+    assert "bits per character" in run("info", home=home).stdout
+
+
+def test_voice_folder_has_only_safe_files(home):
+    names = {p.name for p in (home/"voices"/"small").iterdir()}
+    assert names == {"model.safetensors", "tokenizer.json", "voice.json", "SHA256SUMS", "log.csv", "card.md", "originals.json"}
+    assert subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=home/"voices"/"small").returncode == 0
+
+
+def test_one_changed_byte_anywhere_is_noticed(home, tmp_path):
+    for name in ("model.safetensors", "tokenizer.json", "voice.json", "originals.json", "SHA256SUMS"):
+        folder = tmp_path/name.replace(".", "")
+        shutil.copytree(home/"voices"/"small", folder)
+        raw = bytearray((folder/name).read_bytes())
+        raw[len(raw) // 2] ^= 1
+        (folder/name).write_bytes(raw)
+        failed(run("predict", "x", "--voice", folder, home=home), 4)
+
+
+def test_every_command_has_an_example():
+    for command in ("demo", "train", "predict", "voices", "info", "lr-find", "data"):
+        done = run(command, "--help")
+        assert done.returncode == 0 and f"Example: ulmtweet {command}" in done.stdout
+
+
+BAD = {
+    "missing": (None, "no file"),
+    "empty": (b"", "empty"),
+    "columns": (b"length,width\n1,2\n3,4\n5,6\n", "length, width"),
+    "binary": (bytes(range(256)) * 20, "binary"),
+    "retweets": (b"text\n" + b"".join(b"RT @a: tweet number %d\n" % i for i in range(99)), "99 retweet"),
+    "ten": (b"text\n" + b"".join(b"this is tweet number %d\n" % i for i in range(10)), "10 tweets"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_files(kind, tmp_path):
+    content, says = BAD[kind]
+    path = tmp_path/f"{kind}.csv"
+    if content is not None:
+        path.write_bytes(content)
+    assert says in failed(run("train", path, home=tmp_path/"home"), 3)
+    assert not (tmp_path/"home"/"voices").exists()
+
+
+def test_bad_options(home, few_tweets, tmp_path):
+    assert "small" in failed(run("predict", "x", "--voice", "nobody", home=home), 4)
+    assert "--overwrite" in failed(run("train", few_tweets, "--name", "small", home=home), 2)
+    assert "letters" in failed(run("train", few_tweets, "--name", "../small", home=home), 2)
+    assert "embedded" in failed(run("train", few_tweets, "--name", "b", "--base", "klingon", home=home), 4)
+    assert "--base none" in failed(run("train", few_tweets, "--name", "b", "--tokens", "char", home=home), 2)
+    assert "temperature" in failed(run("predict", "x", "--temperature", -1, home=home), 2)
+    assert run("predict", "x", "--no-such-option", home=home).returncode == 2
+
+
+def test_unwritable_output(few_tweets, tmp_path):
+    (tmp_path/"file").write_text("in the way")
+    assert "writable" in failed(run("train", few_tweets, "--name", "a", "--lr", "5e-3", home=tmp_path/"file"), 5)
+
+
+def test_data_report(few_tweets):
+    done = run("data", few_tweets, "--no-replies", "--json")
+    report = json.loads(done.stdout)
+    assert report["read"] == report["kept"] + sum(report["dropped"].values()) and report["dropped"]["reply"] > 10
+    assert "tweets read" in run("data", few_tweets).stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_finished_stages(few_tweets, home, tmp_path):
+    command = [str(PROGRAM), "train", str(few_tweets), "--name", "small", "--lr", "5e-3", "--epochs", "3", "--home", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    checkpoint = tmp_path/"voices"/".small.training"/"checkpoint.json"
+    while not (checkpoint.exists() and json.loads(checkpoint.read_text())["done"]):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "repeat the command" in said and "Traceback" not in said
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    straight, resumed = (Voice.load(h/"voices"/"small") for h in (home, tmp_path))
+    assert all((w == resumed.model.state_dict()[k]).all() for k, w in straight.model.state_dict().items())
+    assert straight.meta["metrics"] == resumed.meta["metrics"]
+
+
+@pytest.mark.slow
+def test_character_model_from_scratch(few_tweets, tmp_path):
+    done = run("train", few_tweets, "--name", "c", "--base", "none", "--tokens", "char", "--lr", "5e-3", "--epochs", "4", "--json", home=tmp_path)
+    meta = json.loads(done.stdout)
+    assert meta["tokens"] == "char" and meta["metrics"]["test"]["bits_per_character"] < 4.6
+    assert [s["name"] for s in meta["stages"]] == ["from scratch"]
+    assert all(t.startswith("The") for t in run("predict", "The ", "-n", 2, "--seed", 1, home=tmp_path).stdout.splitlines())
+    assert any(t[0].isalpha() for t in run("predict", "", "-n", 10, "--seed", 1, home=tmp_path).stdout.splitlines())
+
+
+@pytest.mark.slow
+def test_lr_find(few_tweets, tmp_path):
+    done = run("lr-find", few_tweets, "--out", tmp_path/"rates.png", "--json", home=tmp_path)
+    found = json.loads(done.stdout)
+    assert 1e-4 < found["valley"] < 1 and 1e-3 <= found["learning_rate"] <= 1e-2
+    assert (tmp_path/"rates.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,35 @@
+"The main job from end to end with the defaults: the bundled sample, and Kaggle's tweets of Elon Musk."
+import json
+
+import pytest
+
+from conftest import run
+from ulmtweet.generate import weighted_length
+
+
+@pytest.mark.slow
+def test_demo_trains_once_and_prints_ten_tweets(tmp_path):
+    first = run("demo", home=tmp_path)
+    assert first.returncode == 0, first.stderr
+    tweets = [line.strip() for line in first.stdout.splitlines() if line.startswith("  Tesla will")]
+    assert len(set(tweets)) == 10
+    assert "streamlit run app.py" in first.stderr
+    again = run("demo", home=tmp_path)
+    assert "already" in again.stderr and [line.strip() for line in again.stdout.splitlines() if line.startswith("  Tesla will")] == tweets
+
+
+@pytest.mark.slow
+def test_kaggle_file_reaches_its_figure(data, tmp_path):
+    done = run("train", data/"kaggle"/"data_elonmusk.csv", "--json", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    meta = json.loads(done.stdout)
+    assert meta["name"] == "elonmusk"
+    assert meta["metrics"]["test"]["bits_per_character"] <= 2.52
+    assert meta["counts"]["test"] == meta["metrics"]["test"]["tweets"] == 253
+    stages = [s["bits_per_character"] for s in meta["stages"]]
+    assert stages[-1] < stages[0] and meta["metrics"]["test"]["bits_per_character"] < meta["metrics"]["before"]["bits_per_character"]
+    prompts = {tuple(x["prompt"] for x in s["samples"]) for s in meta["stages"]}
+    assert len(prompts) == 1 and len(prompts.pop()) == 3
+    assert (tmp_path/"voices"/"elonmusk"/"lr_find.png").read_bytes().startswith(b"\x89PNG")
+    predicted = json.loads(run("predict", "Tesla will", "--seed", 1, "--json", home=tmp_path).stdout)
+    assert len(predicted) == 10 and all(weighted_length(t["text"]) <= 280 for t in predicted)

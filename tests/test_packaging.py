@@ -1,0 +1,65 @@
+"The three places of metadata, the README and the notebooks agree; nothing can unpickle."
+import ast, configparser, re, subprocess, sys, tomllib
+from importlib.metadata import distribution
+
+from conftest import ROOT
+from readme import readme
+
+
+def settings():
+    parser = configparser.ConfigParser(delimiters=["="])
+    parser.read(ROOT/"settings.ini", encoding="utf-8")
+    return parser["DEFAULT"]
+
+
+def test_pyproject_names_what_settings_says():
+    project = tomllib.loads((ROOT/"pyproject.toml").read_text())["project"]
+    assert project["name"] == settings()["lib_name"]
+    assert project["requires-python"] == ">=" + settings()["min_python"]
+
+
+def test_setup_installs_what_settings_says():
+    installed = distribution("ulmtweet")
+    assert installed.version == settings()["version"]
+    assert installed.metadata["Summary"] == settings()["description"]
+    assert {e.name + "=" + e.value for e in installed.entry_points if e.group == "console_scripts"} == {settings()["console_scripts"]}
+    required = {re.split(r"[<>=\[; ]", r)[0].lower() for r in installed.requires}
+    assert {re.split("[<>=]", r)[0] for r in (settings()["requirements"] + " " + settings()["dev_requirements"]).split()} == required
+
+
+def test_constraints_pin_every_requirement():
+    pinned = dict(line.split("==") for line in (ROOT/"constraints.txt").read_text().split())
+    names = {n.lower().replace("_", "-") for n in pinned}
+    assert {re.split("[<>=]", r)[0] for r in (settings()["requirements"] + " " + settings()["dev_requirements"]).split()} <= names
+    assert pinned["torch"] == "2.13.0"
+
+
+def test_readme_is_the_index_notebook():
+    assert (ROOT/"README.md").read_text(encoding="utf-8") == readme(), "run `make readme`"
+
+
+def test_every_module_has_a_notebook():
+    exported = {re.search(r"#\|\s*default_exp (\w+)", p.read_text())[1] for p in (ROOT/"nbs").glob("[0-9]*.ipynb")}
+    assert exported == {p.stem for p in (ROOT/"ulmtweet").glob("*.py") if not p.stem.startswith("_")}
+
+
+def test_modules_import_only_from_lower_chapters():
+    order = [re.search(r"#\|\s*default_exp (\w+)", p.read_text())[1] for p in sorted((ROOT/"nbs").glob("[0-9]*.ipynb"))]
+    for name in order:
+        tree = ast.parse((ROOT/"ulmtweet"/f"{name}.py").read_text())
+        used = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 1}
+        assert all(order.index(u) < order.index(name) for u in used), (name, used)
+
+
+def test_nothing_can_unpickle():
+    for path in [ROOT/"app.py", *(ROOT/"ulmtweet").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = {a.name for a in node.names} | {getattr(node, "module", None)} if isinstance(node, (ast.Import, ast.ImportFrom)) else set()
+            if isinstance(node, ast.Attribute):
+                names = {ast.unparse(node)}
+            assert not names & {"pickle", "torch.load", "load_learner", "joblib", "dill"}, path
+
+
+def test_predicting_does_not_load_the_training_library():
+    code = "import sys, ulmtweet.generate, ulmtweet.cli; sys.exit('fastai' in sys.modules or 'pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
