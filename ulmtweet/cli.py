@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from .core import ASSETS, StorageError, UlmtweetError, UsageError, describe_seconds
 
-# %% ../nbs/21_cli.ipynb #ca52cc8d
+# %% ../nbs/21_cli.ipynb #e95a65c2
 def say(
     text: str, # For people, not for programs
 ):
@@ -39,6 +39,7 @@ class Commands(TyperGroup):
             self.stop(f"unexpected {type(e).__name__}: {e}; please report it with what ULMTWEET_DEBUG=1 prints", 1)
 
     def stop(self, message, code):
+        message = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", message) # names of files may hold line breaks and terminal escapes
         say("error: " + message if code != 130 else message)
         raise typer.Exit(code)
 

@@ -168,7 +168,7 @@ def weighted_length(
     text, emoji = EMOJI.subn("", text)
     return 23 * links + 2 * emoji + sum(1 if any(a <= ord(c) <= b for a, b in _LIGHT) else 2 for c in text)
 
-# %% ../nbs/06_generate.ipynb #142961a0
+# %% ../nbs/06_generate.ipynb #8eb5fd51
 @dataclass(frozen=True)
 class Tweet:
     "A generated tweet."
@@ -181,8 +181,9 @@ def clean_prompt(
 ) -> str:
     "A prompt with white space folded and without what can't be encoded; raises `UsageError` if it is too long."
     text = " ".join(prompt.encode("utf-8", "ignore").decode("utf-8").replace("\0", " ").split())
-    if weighted_length(text) < MAX_WEIGHTED: return text
-    raise UsageError(f"the prompt has {weighted_length(text)} weighted characters; expected fewer than {MAX_WEIGHTED}, the length of a tweet")
+    length = weighted_length(text[:10_000])
+    if length < MAX_WEIGHTED: return text
+    raise UsageError(f"the prompt has {length} weighted characters or more; expected fewer than {MAX_WEIGHTED}, the length of a tweet")
 
 # %% ../nbs/06_generate.ipynb #6eed6d5a
 def sample_tweets(
