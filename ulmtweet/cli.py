@@ -7,7 +7,7 @@ __all__ = ['app', 'Home', 'Json', 'Seed', 'FILES', 'CLEANING', 'COLUMN', 'Base',
            'print_json', 'print_table', 'read_prompt', 'predict', 'print_tweets', 'reads_tweets', 'say_report', 'data',
            'default_name', 'progress_bar', 'run_training', 'train', 'demo', 'print_voice', 'voices', 'info', 'lr_find']
 
-# %% ../nbs/21_cli.ipynb #b83ac9cc
+# %% ../nbs/21_cli.ipynb #2e623921
 import functools, inspect, json, os, re, select, stat, sys
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -17,19 +17,23 @@ from typing import Annotated, Optional
 import typer
 from typer.core import TyperGroup
 
-from .core import ASSETS, StorageError, UlmtweetError, UsageError, describe_seconds
+from .core import ASSETS, ModelError, StorageError, UlmtweetError, describe_seconds
 
-# %% ../nbs/21_cli.ipynb #e95a65c2
+# %% ../nbs/21_cli.ipynb #b7fea68a
 def say(
     text: str, # For people, not for programs
 ):
     "Print a line to standard error."
-    print(text, file=sys.stderr, flush=True)
+    if sys.stderr is not None: print(text, file=sys.stderr, flush=True)
 
 class Commands(TyperGroup):
     "Turns errors into one line and an exit code."
     def invoke(self, ctx):
-        try: return super().invoke(ctx)
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace") # a terminal that can't show emoji
+        try:
+            super().invoke(ctx)
+            if sys.stdout is not None: sys.stdout.flush()
         except UlmtweetError as e: self.stop(str(e), e.exit_code)
         except BrokenPipeError: os._exit(0) # `ulmtweet ... | head`: the reader has had enough
         except OSError as e: self.stop(f"the operating system says: {e}", StorageError.exit_code)
@@ -76,7 +80,7 @@ def print_table(
     for row in cells:
         print("  ".join(c.rjust(w) if c[:1].isdigit() else c.ljust(w) for c, w in zip(row, widths)).rstrip())
 
-# %% ../nbs/21_cli.ipynb #f061d1b8
+# %% ../nbs/21_cli.ipynb #dd89eccd
 def read_prompt(
     argument: str | None, # As typed; `-` means standard input, None what was piped in, if anything was
 ) -> str:
@@ -89,13 +93,13 @@ def read_prompt(
         if stat.S_ISFIFO(mode) and not select.select([sys.stdin], [], [], 1)[0]:
             say("nothing came from standard input, so there is no prompt; `-` waits for it")
             return ""
-    return sys.stdin.buffer.read().decode("utf-8", errors="ignore")
+    return sys.stdin.buffer.read(100_000).decode("utf-8", errors="ignore") # more is too long for a tweet anyway
 
-# %% ../nbs/21_cli.ipynb #0cb8291c
+# %% ../nbs/21_cli.ipynb #d076d793
 @app.command()
 def predict(
     prompt: Annotated[Optional[str], typer.Argument(help="What the tweets begin with; `-` reads standard input; nothing starts from nothing.")] = None,
-    n: Annotated[int, typer.Option("-n", help="Tweets to print.", min=1)] = 10,
+    n: Annotated[int, typer.Option("-n", help="Tweets to print.", min=1, max=10_000)] = 10,
     voice: Annotated[Optional[str], typer.Option(help="Name or folder of a voice [default: the newest].")] = None,
     temperature: Annotated[float, typer.Option(help="0 is the likeliest always, 1 the model's own variety.")] = 0.7,
     top_k: Annotated[int, typer.Option(help="Consider the k likeliest tokens, 0 for all.")] = 100,
@@ -123,7 +127,7 @@ def predict(
 def print_tweets(tweets):
     "Print tweets; with numbers and the probability per token if a person is watching."
     from ulmtweet.page import percent, probability
-    watched = sys.stdout.isatty()
+    watched = sys.stdout is not None and sys.stdout.isatty()
     for i, t in enumerate(tweets, 1): print(f"{i:>3}. {t.text}  ({percent(probability(t))})" if watched else t.text)
 
 # %% ../nbs/21_cli.ipynb #ddf98eb3
@@ -321,7 +325,7 @@ def voices(as_json: Json = False, home: Home = None):
     else: print_table([{"name": v["name"], "created": v.get("created"), "base": v["base"]["name"], "tweets": v["counts"]["train"],
                         "bits per character": f"{v['metrics']['test']['bits_per_character']:.3f}"} for v in found])
 
-# %% ../nbs/21_cli.ipynb #8727e8b8
+# %% ../nbs/21_cli.ipynb #c12929d2
 @app.command()
 def info(
     voice: Annotated[Optional[str], typer.Argument(help="Name or folder of a voice [default: the newest].")] = None,
@@ -331,13 +335,15 @@ def info(
 
     Example: ulmtweet info juno --json
     """
-    from ulmtweet.voice import Voice, find_voice
+    from ulmtweet.voice import Voice, find_voice, is_complete
     loaded = Voice.load(find_voice(voice, home))
+    if loaded.meta.get("kind") != "base" and not is_complete(loaded.meta):
+        raise ModelError(f"{loaded.folder}: voice.json does not describe a voice as `ulmtweet train` does; train it again")
     meta = loaded.meta | dict(folder=str(loaded.folder))
     if as_json: print_json(meta)
     else: print_voice(meta)
 
-# %% ../nbs/21_cli.ipynb #5487102a
+# %% ../nbs/21_cli.ipynb #33ee08ad
 @app.command("lr-find")
 @reads_tweets
 def lr_find(
@@ -351,6 +357,7 @@ def lr_find(
     from ulmtweet.clean import check_enough
     from ulmtweet.core import atomic_write
     from ulmtweet.train import Recipe, plot_rate, prepare_training
+    if not out.parent.is_dir(): raise StorageError(f"cannot write {out}: there is no folder {out.parent}; make it, or choose another --out")
     say_report(report)
     check_enough(report)
     training = prepare_training(tweets.text.tolist(), "lr-find", base, tokens, Recipe(seed=seed), home)

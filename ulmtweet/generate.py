@@ -6,7 +6,7 @@
 __all__ = ['MAX_WEIGHTED', 'MAX_DRAWS', 'Sampling', 'choose_tokens', 'step', 'empty_state', 'tweet_uniforms', 'Request',
            'inner_pieces', 'sample_ids', 'weighted_length', 'Tweet', 'clean_prompt', 'sample_tweets', 'generate_tweets']
 
-# %% ../nbs/06_generate.ipynb #4735a3de
+# %% ../nbs/06_generate.ipynb #4c7e67f3
 import re, unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .core import EMOJI, UsageError, says_something
+from .core import EMOJI, INVISIBLE, UsageError, says_something
 from .tokens import EOT_ID
 from .voice import AWDLSTM, State, Voice
 
-# %% ../nbs/06_generate.ipynb #6d4f2a1b
+# %% ../nbs/06_generate.ipynb #8137f5dc
 @dataclass(frozen=True)
 class Sampling:
     "How the next token is picked."
@@ -32,8 +32,8 @@ class Sampling:
     max_tokens: int = 160 # A tweet that has not ended by then is dropped
 
     def __post_init__(self):
-        for name, ok, expected in [("temperature", 0 <= self.temperature <= 10, "from 0 to 10"), ("top_k", self.top_k >= 0, "0 or more"),
-                                   ("top_p", 0 < self.top_p <= 1, "above 0, at most 1"), ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
+        for name, ok, expected in [("temperature", self.temperature == 0 or 0.01 <= self.temperature <= 10, "0, or from 0.01 to 10"), ("top_k", self.top_k >= 0, "0 or more"),
+                                   ("top_p", 1e-6 <= self.top_p <= 1, "above 0, at most 1"), ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
                                    ("max_tokens", self.max_tokens >= 1, "1 or more")]:
             if not ok: raise UsageError(f"{name.replace('_', '-')} is {getattr(self, name)}; expected {expected}")
 
@@ -168,7 +168,7 @@ def weighted_length(
     text, emoji = EMOJI.subn("", text)
     return 23 * links + 2 * emoji + sum(1 if any(a <= ord(c) <= b for a, b in _LIGHT) else 2 for c in text)
 
-# %% ../nbs/06_generate.ipynb #8eb5fd51
+# %% ../nbs/06_generate.ipynb #d24bc9bd
 @dataclass(frozen=True)
 class Tweet:
     "A generated tweet."
@@ -180,7 +180,7 @@ def clean_prompt(
     prompt: str, # As typed
 ) -> str:
     "A prompt with white space folded and without what can't be encoded; raises `UsageError` if it is too long."
-    text = " ".join(prompt.encode("utf-8", "ignore").decode("utf-8").replace("\0", " ").split())
+    text = " ".join(INVISIBLE.sub("", prompt).split())
     length = weighted_length(text[:10_000])
     if length < MAX_WEIGHTED: return text
     raise UsageError(f"the prompt has {length} weighted characters or more; expected fewer than {MAX_WEIGHTED}, the length of a tweet")
@@ -204,7 +204,7 @@ def sample_tweets(
         whole = ids[-1] == EOT_ID and says_something(text) and "\ufffd" not in text and weighted_length(text) <= MAX_WEIGHTED
         yield i, Tweet(text, nats / len(ids), len(ids)) if whole else None
 
-# %% ../nbs/06_generate.ipynb #bcebce98
+# %% ../nbs/06_generate.ipynb #4a32ef4a
 MAX_DRAWS = 10 # samples drawn at most for each tweet wanted; a prompt may leave too few different endings
 
 def generate_tweets(
@@ -217,7 +217,7 @@ def generate_tweets(
 ) -> list[Tweet]: # At most `n` different ones, likeliest first
     "What would they tweet next? Raises `UsageError`."
     if n < 1: raise UsageError(f"n is {n}; expected 1 or more tweets")
-    if not 0 <= seed < 2**63: raise UsageError(f"seed is {seed}; expected 0 or more")
+    if not 0 <= seed < 2**63: raise UsageError(f"seed is {seed}; expected a number from 0 to 2**63 - 1")
     prompt, originals, found = clean_prompt(prompt), {t.casefold() for t in voice.originals}, {}
     drawn, most = 0, MAX_DRAWS * n if sampling.temperature and sampling.top_k != 1 else 1
     while len(found) < n and drawn < most:

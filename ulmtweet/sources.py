@@ -7,14 +7,14 @@ __all__ = ['MAX_MEMBER', 'MAX_RATIO', 'MAX_MEMBERS', 'TABLES', 'READABLE', 'ZIP_
            'may_hold_tweets', 'zip_members', 'importer', 'plain_name', 'find_column', 'read_jsonl', 'read_table',
            'read_lines', 'rows_to_table', 'read_text', 'kaggle_dataset', 'source_files', 'read_tweets']
 
-# %% ../nbs/01_sources.ipynb #33f7ce2b
+# %% ../nbs/01_sources.ipynb #bc4e5380
 import ast, contextlib, csv, io, json, lzma, os, re, stat, struct, subprocess, sys, zipfile, zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
-from .core import DataError, NetworkError, home_folder, read_json, sha256_file, storage_errors, write_json
+from .core import DataError, NetworkError, home_folder, read_json, reading_errors, sha256_file, storage_errors, write_json
 
 # %% ../nbs/01_sources.ipynb #bda8b733
 def decode_bytes(
@@ -28,7 +28,7 @@ def decode_bytes(
     try: return raw.decode("utf-8-sig")
     except UnicodeDecodeError: return raw.decode("cp1252", errors="replace")
 
-# %% ../nbs/01_sources.ipynb #a397f092
+# %% ../nbs/01_sources.ipynb #2278be61
 MAX_MEMBER, MAX_RATIO, MAX_MEMBERS = 200 * 2**20, 100, 1000 # bytes unpacked, unpacked over packed, members read
 TABLES, READABLE = (".csv", ".tsv", ".jsonl", ".ndjson"), (".csv", ".tsv", ".jsonl", ".ndjson", ".txt")
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, RuntimeError, ValueError, EOFError) # what zipfile raises on damage
@@ -50,14 +50,17 @@ def zip_members(
         infos = {i.filename: i for i in archive.infolist() if i.file_size}
         names = may_hold_tweets(list(infos))
         if len(names) > MAX_MEMBERS: raise DataError(f"{path} holds {len(names)} files, at most {MAX_MEMBERS} are read")
-        for name in names: yield name, _read_member(archive, infos[name], path)
+        left = MAX_RATIO * max(path.stat().st_size, 10_000) # bytes that the whole archive may unpack to
+        for name in names:
+            raw = _read_member(archive, infos[name], path, min(MAX_MEMBER, left))
+            left -= len(raw)
+            yield name, raw
 
-# %% ../nbs/01_sources.ipynb #e1890c31
-def _read_member(archive, info, path):
+# %% ../nbs/01_sources.ipynb #7dba56cb
+def _read_member(archive, info, path, limit):
     parts = info.filename.replace("\\", "/").split("/")
     if ".." in parts or parts[0] == "" or re.match("[A-Za-z]:", parts[0]) or stat.S_ISLNK(info.external_attr >> 16):
         raise DataError(f"{path}: the name {info.filename!r} points outside the archive, so it is not read")
-    limit = min(MAX_MEMBER, MAX_RATIO * max(info.compress_size, 1024))
     try:
         with archive.open(info) as f: raw = f.read(limit + 1)
     except ZIP_ERRORS as e:
@@ -102,10 +105,10 @@ def find_column(
     plain = {plain_name(n): n for n in reversed(names)}
     return next((plain[a] for a in ALIASES[field] if a in plain), None)
 
-# %% ../nbs/01_sources.ipynb #c0d53ae6
+# %% ../nbs/01_sources.ipynb #1079e8d3
 def _is_jsonl(text, name, column):
-    try: return isinstance(json.loads(text.lstrip().partition("\n")[0]), dict)
-    except (ValueError, RecursionError): return False
+    lines = [line for line in re.split(r"[\r\n]+", text[:200_000]) if line.strip()][:20]
+    return 2 * sum(bool(_json_row(line)) for line in lines) > len(lines)
 
 @importer("jsonl", _is_jsonl)
 def read_jsonl(
@@ -114,7 +117,7 @@ def read_jsonl(
     column: str | None, # Key of the tweet's text; None means the first known one
 ) -> list[dict]: # A line that is no object gives an empty row
     "Rows of a JSON Lines file."
-    return [_json_row(line) for line in text.split("\n") if line.strip()]
+    return [_json_row(line) for line in re.split(r"[\r\n]+", text) if line.strip()]
 
 def _json_row(line):
     try: row = json.loads(line)
@@ -137,7 +140,7 @@ def _delimiter(text, column):
 
 def _is_table(text, name, column): return _delimiter(text, column) is not None or name.lower().endswith((".csv", ".tsv"))
 
-# %% ../nbs/01_sources.ipynb #07340d0e
+# %% ../nbs/01_sources.ipynb #c6bf3b94
 @importer("table", _is_table)
 def read_table(
     text: str, # A header and rows, separated by commas, tabs or semicolons
@@ -150,10 +153,16 @@ def read_table(
     if (column or find_column(header, "text")) not in header:
         wanted = f"a column {column!r}" if column else "one with the tweets, called text, tweet or content"
         raise DataError(f"{name} has the columns {', '.join(header[:40])}; expected {wanted}; name it with --column")
-    try: return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+        for i, row in enumerate(rows, 1):
+            if any(isinstance(v, str) and v.count("\n") > 50 for v in row.values()): raise csv.Error(f"a quote in row {i} is not closed")
+        return rows
     except csv.Error as e: raise DataError(f"{name} is no readable table ({e}); check its quotes, or save it as CSV again") from None
 
-# %% ../nbs/01_sources.ipynb #b8bf8519
+# %% ../nbs/01_sources.ipynb #77414861
+_NO_LINES = re.compile(r"\s*(?:\[\s*[{\[]|\{\s*\"|window\.YTD|<!doctype|<html|<\?xml)", re.I)
+
 @importer("lines", lambda text, name, column: True)
 def read_lines(
     text: str, # A tweet a line
@@ -161,11 +170,15 @@ def read_lines(
     column: str | None, # Not used
 ) -> list[dict]:
     "Rows of a text file."
-    return [dict(text=line.rstrip("\r")) for line in text.split("\n") if line.strip()]
+    if _NO_LINES.match(text): raise DataError(f"{name} looks like JSON, JavaScript or HTML; expected CSV, TSV, JSON Lines, or text with a tweet a line")
+    return [dict(text=line) for line in re.split(r"[\r\n]+", text) if line.strip()]
 
-# %% ../nbs/01_sources.ipynb #586f2748
+# %% ../nbs/01_sources.ipynb #0d354f2a
+def _whole(text): return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") # joins or replaces halves of characters
+
 def _plain_text(value):
     if not isinstance(value, str): return None
+    value = _whole(value)
     if re.match(r"""b(['"]).*\1$""", value, re.S):
         try: return ast.literal_eval(value).decode("utf-8", errors="replace")
         except (ValueError, SyntaxError, MemoryError, RecursionError, AttributeError): return value
@@ -179,7 +192,7 @@ def _text_column(names, name, column):
                                            "tweet or content; name it with --column")
     return found
 
-# %% ../nbs/01_sources.ipynb #a3302769
+# %% ../nbs/01_sources.ipynb #34890890
 def rows_to_table(
     rows: list[dict], # From an importer
     name: str, # Name of the file
@@ -193,16 +206,18 @@ def rows_to_table(
     texts = [_plain_text(t) for t in get("text")]
     starts = lambda prefix: [bool(t) and t.startswith(prefix) for t in texts]
     either = lambda field, prefix: [a or _is_true(v) for a, v in zip(starts(prefix), get(field))]
-    strings = lambda field: ["" if v is None or isinstance(v, (dict, list)) else str(v) for v in get(field)]
+    strings = lambda field: ["" if v is None or isinstance(v, (dict, list)) else _whole(str(v)) for v in get(field)]
     return pd.DataFrame(dict(text=texts, time=_times(get("time")), author=strings("author"), id=strings("id"),
         is_retweet=either("is_retweet", "RT @"), is_reply=either("is_reply", "@"), source_format=source_format))
 
 def _times(values):
     times = pd.to_datetime(pd.Series([_plain_time(v) for v in values], dtype=object), errors="coerce", utc=True, format="mixed")
-    return times.dt.tz_localize(None).astype("datetime64[us]")
+    times = times.dt.tz_localize(None).astype("datetime64[us]")
+    return times.where((times >= "1970-01-01") & (times < "2100-01-01"))
 
 def _plain_time(value):
-    text = "" if value is None else str(value).strip()
+    text = "" if value is None else _whole(str(value)).strip()
+    if not text[:1].isalnum() or not re.search(r"\d", text): return None # "now" and "-1" are no times of a tweet
     if re.fullmatch(r"\d{10}|\d{13}", text): return pd.Timestamp(int(text), unit="s" if len(text) == 10 else "ms").isoformat() # Unix time
     return re.sub(r" [A-Z]{3,4}$", "", text) or None # zone names are ambiguous: "CST" has three meanings
 
@@ -249,36 +264,33 @@ def _kaggle_download(slug, folder):
     said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()[-1]
     raise NetworkError(f"kaggle could not download {slug} ({said}); {hint}")
 
-# %% ../nbs/01_sources.ipynb #d02046e0
+# %% ../nbs/01_sources.ipynb #e09f302d
 def source_files(
     source: str | Path, # A file, a folder, a zip, or kaggle:OWNER/NAME
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> Iterator[tuple[str, str]]: # Name and text of each file
     "The texts that a source consists of; raises `DataError`, `NetworkError`."
-    path = kaggle_dataset(str(source)[7:], home) if str(source).startswith("kaggle:") else Path(source).expanduser()
+    path = kaggle_dataset(str(source)[7:], home) if str(source).startswith("kaggle:") else Path(source)
     if path.is_dir():
         files = [path/n for n in may_hold_tweets(sorted(p.name for p in path.iterdir() if p.is_file() and p.stat().st_size))]
         if not files: raise DataError(f"{path} has no files ending in {', '.join(READABLE)}")
         for p in files: yield from source_files(p)
+    elif path.exists() and not path.is_file(): raise DataError(f"{path} is not a regular file; save its content to a file first")
     elif not path.is_file(): raise DataError(f"there is no file {path}; expected a file, a folder, a zip, or kaggle:OWNER/NAME")
     elif _starts_as_zip(path):
         for name, raw in zip_members(path): yield name, decode_bytes(raw, name)
     else: yield path.name, decode_bytes(_read_bytes(path), str(path))
 
-# %% ../nbs/01_sources.ipynb #7bcf74fc
+# %% ../nbs/01_sources.ipynb #8f2a2b19
 def _read_bytes(path):
-    try:
-        size = path.stat().st_size
-        if size > 10 * MAX_MEMBER: raise DataError(f"{path} has {size:,} bytes, at most {10 * MAX_MEMBER:,} are read; split it")
-        return path.read_bytes()
-    except OSError as e: raise DataError(f"cannot read {path}: {e.strerror}") from None
+    size = path.stat().st_size
+    if size > 10 * MAX_MEMBER: raise DataError(f"{path} has {size:,} bytes, at most {10 * MAX_MEMBER:,} are read; split it")
+    return path.read_bytes()
 
 def _starts_as_zip(path):
-    try:
-        with open(path, "rb") as f: return f.read(4) == b"PK\x03\x04"
-    except OSError as e: raise DataError(f"cannot read {path}: {e.strerror}") from None
+    with open(path, "rb") as f: return f.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
-# %% ../nbs/01_sources.ipynb #a1afcc12
+# %% ../nbs/01_sources.ipynb #b97c3970
 def read_tweets(
     sources: str | Path | list[str | Path], # Files, folders, zips, or kaggle:OWNER/NAME
     column: str | None = None, # Name of the tweet's column; None means the first known one
@@ -286,6 +298,8 @@ def read_tweets(
 ) -> pd.DataFrame: # A row a tweet, in the order of the files
     "Read tweets from any number of sources; raises `DataError`, `NetworkError`."
     sources = [sources] if isinstance(sources, (str, Path)) else sources
-    tables = [read_text(text, name, column) for s in sources for name, text in source_files(s, home)]
+    tables = []
+    for s in sources:
+        with reading_errors(s, DataError): tables += [read_text(text, name, column) for name, text in source_files(s, home)]
     if not tables: raise DataError(f"no files with tweets in {', '.join(map(str, sources))}; expected {', '.join(READABLE)}")
     return pd.concat(tables, ignore_index=True)

@@ -123,17 +123,27 @@ def train_char(
     counts = Counter(c for t in texts for c in t)
     return CharTokenizer([c for c, n in sorted(counts.items(), key=lambda o: (-o[1], o[0])) if n >= min_count])
 
-# %% ../nbs/03_tokens.ipynb #bf36b697
+# %% ../nbs/03_tokens.ipynb #89dba9b9
+def _are_characters(chars):
+    return len(set(map(str, chars))) == len(chars) and all(isinstance(c, str) and len(c) == 1 and not 0xd800 <= ord(c) < 0xe000 for c in chars)
+
+def _is_byte_bpe(value):
+    "Whether a tokeniser has just the parts that `train_subword` gives it: others could take time and memory without end."
+    kind = lambda part: value[part].get("type") if isinstance(value.get(part), dict) else value.get(part)
+    return [kind(p) for p in ("model", "pre_tokenizer", "decoder", "normalizer", "post_processor", "truncation", "padding")] == [
+        "BPE", "ByteLevel", "ByteLevel", None, None, None, None]
+
 def load_tokenizer(
     path: str | Path, # A file written by `save`
 ) -> SubwordTokenizer | CharTokenizer:
     "Read a tokeniser; raises `ModelError`."
     value = read_json(path)
     chars = value.get("characters")
-    if value.get("kind") == "char" and isinstance(chars, list) and all(isinstance(c, str) and len(c) == 1 for c in chars):
-        return CharTokenizer(chars)
+    if value.get("kind") == "char" and isinstance(chars, list) and _are_characters(chars): return CharTokenizer(chars)
+    if not _is_byte_bpe(value): raise ModelError(f"{path} is not a tokeniser that ulmtweet makes; expected the tokenizer.json of a voice or base")
     try: tok = SubwordTokenizer(Tokenizer.from_str(json.dumps(value)))
     except Exception as e: # the library raises plain Exception
         raise ModelError(f"{path} is not a tokeniser ({e}); expected the tokenizer.json of a voice or base") from None
+    if sorted(tok.tokenizer.get_vocab().values()) != list(range(len(tok))): raise ModelError(f"{path}: its ids have gaps; restore it")
     if tok.tokenizer.token_to_id(EOT) != EOT_ID: raise ModelError(f"{path}: id 0 is not {EOT}; expected a tokeniser saved by ulmtweet")
     return tok

@@ -437,18 +437,22 @@ def _log_csv(log):
     writer.writerows(log)
     return out.getvalue()
 
-# %% ../nbs/07_train.ipynb #a28e950c
+# %% ../nbs/07_train.ipynb #8253c99e
 class training_lock:
     "Hold the home folder's training lock; call `waiting` if somebody else has it."
     def __init__(self, home, waiting):
         self.lock, self.waiting = FileLock(home_folder(home)/"training.lock"), waiting
 
     def __enter__(self):
-        with storage_errors(self.lock.lock_file): Path(self.lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        with storage_errors(self.lock.lock_file): self.make_file()
         try: self.lock.acquire(timeout=0)
         except Timeout:
             self.waiting()
             self.lock.acquire()
+
+    def make_file(self):
+        Path(self.lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        Path(self.lock.lock_file).touch()
 
     def __exit__(self, *exc): self.lock.release()
 

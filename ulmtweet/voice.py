@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['DROPOUT', 'State', 'FORMAT', 'EDITABLE', 'LARGEST', 'CARD', 'locked_dropout', 'AWDLSTM', 'tweet_nats',
-           'bits_per_character', 'Voice', 'model_card', 'check_name', 'list_voices', 'training_folder', 'find_voice',
-           'load_base']
+           'bits_per_character', 'Voice', 'model_card', 'check_name', 'is_complete', 'list_voices', 'training_folder',
+           'find_voice', 'load_base']
 
-# %% ../nbs/05_voice.ipynb #da53cc37
+# %% ../nbs/05_voice.ipynb #236a6f7e
 import math, re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from safetensors.torch import load as load_tensors, save as save_tensors
 from torch import Tensor, nn
 
-from .core import (ASSETS, DataError, ModelError, UsageError, atomic_folder, atomic_write, read_json, verify_checksums,
+from .core import (ASSETS, DataError, ModelError, UsageError, atomic_folder, atomic_write, read_json, reading_errors, verify_checksums,
                            voices_folder, write_checksums, write_json)
 from .tokens import EOT_ID, CharTokenizer, SubwordTokenizer, load_tokenizer
 
@@ -176,7 +176,7 @@ def save(self: Voice,
         for name, content in self.files.items(): atomic_write(tmp/name, content)
         write_checksums(tmp, leave_out=EDITABLE)
 
-# %% ../nbs/05_voice.ipynb #f98ec8a2
+# %% ../nbs/05_voice.ipynb #40361a14
 @patch(cls_method=True)
 def load(cls: Voice,
     folder: str | Path, # A folder written by `save`
@@ -184,35 +184,46 @@ def load(cls: Voice,
     "Read and verify a voice folder; raises `ModelError`."
     folder = Path(folder)
     if not folder.is_dir(): raise ModelError(f"no voice or base in {folder}: it is not a folder; `ulmtweet voices` lists what there is")
-    verify_checksums(folder, required=("model.safetensors", "tokenizer.json", "voice.json"))
+    kept = ("originals.json",) if (folder/"originals.json").exists() else ()
+    with reading_errors(folder, ModelError): verify_checksums(folder, required=("model.safetensors", "tokenizer.json", "voice.json", *kept))
     meta, tokenizer = read_json(folder/"voice.json"), load_tokenizer(folder/"tokenizer.json")
     if meta.get("format") != FORMAT:
         raise ModelError(f"{folder} has format {meta.get('format')}, this ulmtweet reads {FORMAT}; update ulmtweet or train it again")
-    model = _build(meta.get("architecture"), len(tokenizer), folder)
-    _load_weights(model, folder/"model.safetensors")
-    originals = read_json(folder/"originals.json").get("tweets", []) if (folder/"originals.json").exists() else []
+    model = _load_model(_check_shape(meta.get("architecture"), len(tokenizer), folder), folder/"model.safetensors")
+    originals = read_json(folder/"originals.json").get("tweets") if kept else []
+    if not isinstance(originals, list) or not all(isinstance(t, str) for t in originals):
+        raise ModelError(f"{folder}: originals.json holds no list of tweets; restore it, or train the voice again")
     return cls(model.eval(), tokenizer, meta, originals, folder=folder)
 
-# %% ../nbs/05_voice.ipynb #ca5d69f8
+# %% ../nbs/05_voice.ipynb #2c1250b1
 LARGEST = dict(vocab_size=200_000, emb_sz=4096, n_hid=8192, n_layers=8) # beyond these a description is a mistake
 
-def _build(shape, vocab_size, folder):
+def _check_shape(shape, vocab_size, folder):
     ok = isinstance(shape, dict) and shape.keys() == LARGEST.keys() and all(type(v) is int and 0 < v <= LARGEST[k] for k, v in shape.items())
     if not ok: raise ModelError(f"{folder}: voice.json describes no network ({shape}); expected {', '.join(LARGEST)}")
     if shape["vocab_size"] != vocab_size:
         raise ModelError(f"{folder}: the network has {shape['vocab_size']} tokens, its tokeniser {vocab_size}; they don't belong together")
-    return AWDLSTM(**shape)
+    return shape
 
-def _load_weights(model, path):
+def _weight_shapes(vocab_size, emb_sz, n_hid, n_layers):
+    widths = [emb_sz] + [n_hid] * (n_layers - 1) + [emb_sz]
+    lstm = lambda i, o: dict(weight_ih_l0=(4*o, i), weight_hh_l0=(4*o, o), bias_ih_l0=(4*o,), bias_hh_l0=(4*o,))
+    layers = {f"rnns.{n}.{k}": v for n, (i, o) in enumerate(pairwise(widths)) for k, v in lstm(i, o).items()}
+    return {"emb.weight": (vocab_size, emb_sz), "bias": (vocab_size,)} | layers
+
+def _load_model(shape, path):
     try: weights = load_tensors(path.read_bytes())
     except Exception as e: # whatever the parser objects to
         raise ModelError(f"{path} is not a readable safetensors file ({e}); restore it or train the voice again") from None
-    expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
+    expected = _weight_shapes(**shape) # compared before the network is built, which could be larger than memory
     found = {k: tuple(v.shape) for k, v in weights.items()}
     if found != expected:
         odd = sorted(set(found.items()) ^ set(expected.items()))[0]
         raise ModelError(f"{path}: the weights don't fit the network ({odd[0]} is {found.get(odd[0])}, expected {expected.get(odd[0])})")
+    if not all(torch.isfinite(v).all() for v in weights.values()): raise ModelError(f"{path}: some weights are not finite; train the voice again")
+    model = AWDLSTM(**shape)
     model.load_state_dict({k: v.float() for k, v in weights.items()})
+    return model
 
 # %% ../nbs/05_voice.ipynb #1ff3a1b2
 CARD = """# {name}
@@ -243,13 +254,26 @@ def model_card(
     return CARD.format(name=meta["name"], base=meta["base"]["name"], after=bits(metrics["test"]), before=bits(metrics["before"]),
                        **{k: f"{v:,}" for k, v in counts.items()})
 
-# %% ../nbs/05_voice.ipynb #5726f9a1
+# %% ../nbs/05_voice.ipynb #2478b184
 def check_name(
     name: str, # Name of a voice
 ) -> str: # The same name
     "Raise `UsageError` unless `name` can name a voice."
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name): return name
     raise UsageError(f"{name!r} can't name a voice: use up to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit")
+
+def is_complete(
+    meta: dict, # The content of a `voice.json`
+) -> bool:
+    "Whether a voice is described as `train.fine_tune` does it."
+    try:
+        numbers = [meta["counts"]["train"], meta["metrics"]["test"]["bits_per_character"], *meta["counts"].values(),
+                   *(s[k] for s in meta["stages"] for k in ("epochs", "seconds", "bits_per_character"))]
+        texts = [meta["name"], meta["created"], meta["base"]["name"], *(s["name"] for s in meta["stages"]), *(x["text"] for s in meta["stages"] for x in s["samples"])]
+        before = meta["metrics"]["before"]
+        return (all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers) and all(isinstance(t, str) for t in texts)
+                and (before is None or math.isfinite(before["bits_per_character"])))
+    except (KeyError, TypeError, AttributeError): return False
 
 def list_voices(
     home: str | Path | None = None, # As for `core.home_folder`
@@ -260,10 +284,10 @@ def list_voices(
         if path.parent.name.startswith("."): continue
         try: meta = read_json(path)
         except ModelError: continue
-        if {"created", "base", "counts", "stages", "metrics"} <= meta.keys(): found.append(meta | dict(name=path.parent.name, folder=str(path.parent)))
+        if is_complete(meta): found.append(meta | dict(name=path.parent.name, folder=str(path.parent)))
     return sorted(found, key=lambda m: str(m.get("created")), reverse=True)
 
-# %% ../nbs/05_voice.ipynb #2bc762da
+# %% ../nbs/05_voice.ipynb #0f222701
 def training_folder(
     name: str, # Of a voice
     home: str | Path | None = None, # As for `core.home_folder`
@@ -281,17 +305,19 @@ def find_voice(
         if not voices: raise ModelError(f"there are no voices in {voices_folder(home)} yet; "
                                         "`ulmtweet demo` makes one from the bundled sample, `ulmtweet train FILE` from your own tweets")
         return Path(voices[0]["folder"])
-    for path in (voices_folder(home)/name, Path(name)):
-        if (path/"voice.json").is_file(): return path
+    with reading_errors(name, ModelError):
+        for path in (voices_folder(home)/name, Path(name)):
+            if (path/"voice.json").is_file(): return path
     known = ", ".join(v["name"] for v in voices) or "none yet; `ulmtweet demo` makes one"
     raise ModelError(f"there is no voice {name!r}; the voices in {voices_folder(home)} are: {known}")
 
-# %% ../nbs/05_voice.ipynb #93ac8882
+# %% ../nbs/05_voice.ipynb #3ca45729
 def load_base(
     base: str | Path = "en", # `en` for the embedded one, or the folder of a base or a voice
 ) -> Voice:
     "Load a base model; raises `ModelError`."
-    embedded = ASSETS/str(base)
-    if (embedded/"voice.json").exists(): return Voice.load(embedded)
-    if Path(base).is_dir(): return Voice.load(base)
+    with reading_errors(base, ModelError):
+        embedded = ASSETS/str(base)
+        if (embedded/"voice.json").exists(): return Voice.load(embedded)
+        if Path(base).is_dir(): return Voice.load(base)
     raise ModelError(f"there is no base {str(base)!r}; use en (embedded), none (from scratch), or the folder of a base or voice")
