@@ -2,8 +2,10 @@
 import streamlit as st
 
 from ulmtweet.core import UlmtweetError
-from ulmtweet.page import (Sampling, Voice, as_csv, as_jsonl, bits_chart_rows, describe_status, generate_tweets, list_voices,
-                           percent, probability, remove_leftovers, running_trainings, save_upload, stage_rows, launch_training, training_status)
+from ulmtweet.generate import Sampling, generate_tweets
+from ulmtweet.page import (as_csv, as_jsonl, bits_chart_rows, describe_status, launch_training, percent, probability, remove_leftovers,
+                           running_trainings, save_upload, stage_rows, training_status)
+from ulmtweet.voice import Voice, list_voices
 
 st.set_page_config("ulmtweet", "🐤", layout="centered")
 

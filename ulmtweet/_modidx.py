@@ -109,6 +109,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'ulmtweet.sources._is_true': ('sources.html#_is_true', 'ulmtweet/sources.py'),
                                   'ulmtweet.sources._json_row': ('sources.html#_json_row', 'ulmtweet/sources.py'),
                                   'ulmtweet.sources._kaggle_download': ('sources.html#_kaggle_download', 'ulmtweet/sources.py'),
+                                  'ulmtweet.sources._lines': ('sources.html#_lines', 'ulmtweet/sources.py'),
                                   'ulmtweet.sources._plain_text': ('sources.html#_plain_text', 'ulmtweet/sources.py'),
                                   'ulmtweet.sources._plain_time': ('sources.html#_plain_time', 'ulmtweet/sources.py'),
                                   'ulmtweet.sources._read_bytes': ('sources.html#_read_bytes', 'ulmtweet/sources.py'),

@@ -7,14 +7,14 @@ __all__ = ['TRAININGS', 'probability', 'percent', 'as_jsonl', 'as_csv', 'trainin
            'training_status', 'running_trainings', 'remove_leftovers', 'StatusFile', 'describe_status',
            'bits_chart_rows', 'stage_rows']
 
-# %% ../nbs/20_page.ipynb #f4ed9179
+# %% ../nbs/20_page.ipynb #9d7aefea
 import csv, io, json, math, os, shutil, subprocess, sys, time
 from collections.abc import Sequence
 from pathlib import Path
 
 from .core import ASSETS, ModelError, atomic_write, describe_seconds, home_folder, read_json, storage_errors, voices_folder
-from .generate import Sampling, Tweet, generate_tweets
-from .voice import Voice, check_name, list_voices, training_folder
+from .generate import Tweet
+from .voice import check_name, training_folder
 
 # %% ../nbs/20_page.ipynb #a4785bd2
 def probability(

@@ -105,9 +105,11 @@ def find_column(
     plain = {plain_name(n): n for n in reversed(names)}
     return next((plain[a] for a in ALIASES[field] if a in plain), None)
 
-# %% ../nbs/01_sources.ipynb #1079e8d3
+# %% ../nbs/01_sources.ipynb #cc8eb7fb
+def _lines(text): return [line for line in re.split(r"[\r\n]+", text) if line.strip()] # not splitlines, which cuts at U+2028 too
+
 def _is_jsonl(text, name, column):
-    lines = [line for line in re.split(r"[\r\n]+", text[:200_000]) if line.strip()][:20]
+    lines = _lines(text[:200_000])[:20]
     return 2 * sum(bool(_json_row(line)) for line in lines) > len(lines)
 
 @importer("jsonl", _is_jsonl)
@@ -117,7 +119,7 @@ def read_jsonl(
     column: str | None, # Key of the tweet's text; None means the first known one
 ) -> list[dict]: # A line that is no object gives an empty row
     "Rows of a JSON Lines file."
-    return [_json_row(line) for line in re.split(r"[\r\n]+", text) if line.strip()]
+    return [_json_row(line) for line in _lines(text)]
 
 def _json_row(line):
     try: row = json.loads(line)
@@ -160,7 +162,7 @@ def read_table(
         return rows
     except csv.Error as e: raise DataError(f"{name} is no readable table ({e}); check its quotes, or save it as CSV again") from None
 
-# %% ../nbs/01_sources.ipynb #77414861
+# %% ../nbs/01_sources.ipynb #a2ffac2a
 _NO_LINES = re.compile(r"\s*(?:\[\s*[{\[]|\{\s*\"|window\.YTD|<!doctype|<html|<\?xml)", re.I)
 
 @importer("lines", lambda text, name, column: True)
@@ -171,7 +173,7 @@ def read_lines(
 ) -> list[dict]:
     "Rows of a text file."
     if _NO_LINES.match(text): raise DataError(f"{name} looks like JSON, JavaScript or HTML; expected CSV, TSV, JSON Lines, or text with a tweet a line")
-    return [dict(text=line) for line in re.split(r"[\r\n]+", text) if line.strip()]
+    return [dict(text=line) for line in _lines(text)]
 
 # %% ../nbs/01_sources.ipynb #0d354f2a
 def _whole(text): return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") # joins or replaces halves of characters
