@@ -6,10 +6,11 @@ from hypothesis import given, strategies as st
 from ulmtweet.clean import CleanOptions, clean_text
 from ulmtweet.core import ASSETS, EMOJI
 from ulmtweet.generate import weighted_length
-from ulmtweet.tokens import EOT_ID, load_tokenizer, train_char
+from ulmtweet.tokens import EOT_ID, REPEATS, load_tokenizer, train_char, train_word
 
 SUBWORD = load_tokenizer(ASSETS/"en"/"tokenizer.json")
 CHAR = train_char(["The van is late", "the launch isn't"], min_count=1)
+WORD = train_word(["The van is late!!!", "the launch isn't @SpaceX's", "no no no no 99999999999 \"100\" (a)"], min_count=1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("@# <eot>🚀‍é\n\u202e"), max_size=300)
 
 
@@ -19,6 +20,18 @@ def test_tokens_lose_nothing(text):
         ids = tokenizer.encode(text)
         assert tokenizer.decode(ids) == text
         assert EOT_ID not in ids and all(0 < i < len(tokenizer) for i in ids)
+
+
+@given(TEXT)
+def test_words_survive_any_text(text):
+    ids = WORD.encode(text)
+    assert all(0 < i < len(WORD) for i in ids) and 0 <= WORD.spelling_nats(text)
+    WORD.decode(ids).encode("utf-8")
+
+
+@given(st.lists(st.integers(0, len(WORD) - 1), max_size=40))
+def test_words_come_out_of_any_ids(ids):
+    assert len(WORD.decode(ids)) <= 40 * REPEATS * 20
 
 
 @given(st.text(max_size=300), st.booleans())

@@ -69,7 +69,7 @@ def set_seed(
     np.random.seed(seed)
     torch.manual_seed(seed)
 
-# %% ../nbs/00_core.ipynb #15f78141
+# %% ../nbs/00_core.ipynb #c113034d
 @contextlib.contextmanager
 def storage_errors(
     path: str | Path, # What was being written, for the message
@@ -78,7 +78,7 @@ def storage_errors(
     try: yield
     except OSError as e:
         raise StorageError(f"cannot write {path}: {e.strerror or e}; "
-                           "free some space or choose a writable folder (--home, or ULMTWEET_HOME)") from e
+                           "free some space or choose a writable folder (--home, --out or ULMTWEET_HOME)") from e
 
 @contextlib.contextmanager
 def reading_errors(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MIN_COLUMNS', 'Split', 'split_by_time', 'Numericalizer', 'tweet_dataloaders']
 
-# %% ../nbs/04_data.ipynb #802c287a
+# %% ../nbs/04_data.ipynb #2a2eaa32
 from collections.abc import Sequence
 from math import ceil
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from fastai.data.transforms import TitledStr
 from fastai.text.data import LMDataLoader, LMTensorText, TensorText
 from fasttransform import Transform
 
-from .tokens import EOT, EOT_ID, CharTokenizer, SubwordTokenizer
+from .tokens import EOT, EOT_ID, Tokens
 
 # %% ../nbs/04_data.ipynb #65cb58cc
 class Split(NamedTuple):
@@ -33,11 +33,11 @@ def split_by_time(
     tweets, n = list(tweets), ceil(len(tweets) * share)
     return Split(tweets[:len(tweets) - 2*n], tweets[len(tweets) - 2*n:len(tweets) - n], tweets[len(tweets) - n:])
 
-# %% ../nbs/04_data.ipynb #1237a303
+# %% ../nbs/04_data.ipynb #b5387963
 class Numericalizer(Transform):
     "A tokeniser as a fastai transform, ending each tweet with `<eot>`."
     def __init__(self,
-        tokenizer: SubwordTokenizer | CharTokenizer, # Any tokeniser
+        tokenizer: Tokens, # Any tokeniser
     ): self.tokenizer = tokenizer
 
     def encodes(self, text: str): return LMTensorText(torch.tensor(self.tokenizer.encode(text) + [EOT_ID]))
@@ -46,12 +46,12 @@ class Numericalizer(Transform):
         tweets = " ".join(map(str, ids.tolist())).split(f" {EOT_ID} ")
         return TitledStr(f" {EOT} ".join(self.tokenizer.decode([int(i) for i in t.split()]) for t in tweets))
 
-# %% ../nbs/04_data.ipynb #0c40eda1
+# %% ../nbs/04_data.ipynb #3f6495b2
 MIN_COLUMNS = 16 # a stream too short for `bs` rows of this many tokens gets fewer rows
 
 def tweet_dataloaders(
     split: Split, # Its `train` and `valid` tweets are used
-    tokenizer: SubwordTokenizer | CharTokenizer, # Of the model to be trained
+    tokenizer: Tokens, # Of the model to be trained
     bs: int = 32, # Rows that the stream is folded into; fewer if it is short
     seq_len: int = 48, # Tokens a batch has of each row
 ) -> DataLoaders: # Batches (ids, ids one token later), both (bs, seq_len) int64

@@ -6,9 +6,9 @@
 __all__ = ['MAX_WEIGHTED', 'MAX_DRAWS', 'Sampling', 'choose_tokens', 'step', 'empty_state', 'tweet_uniforms', 'Request',
            'inner_pieces', 'sample_ids', 'weighted_length', 'Tweet', 'clean_prompt', 'sample_tweets', 'generate_tweets']
 
-# %% ../nbs/06_generate.ipynb #4c7e67f3
+# %% ../nbs/06_generate.ipynb #b59b1fd3
 import re, unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .core import EMOJI, INVISIBLE, UsageError, says_something
-from .tokens import EOT_ID
+from .tokens import EOT_ID, UNK_ID
 from .voice import AWDLSTM, State, Voice
 
 # %% ../nbs/06_generate.ipynb #8137f5dc
@@ -101,16 +101,17 @@ class _Row:
 
     def ended(self, max_tokens): return bool(self.ids) and (self.ids[-1] == EOT_ID or len(self.ids) == max_tokens)
 
-# %% ../nbs/06_generate.ipynb #c2114c55
+# %% ../nbs/06_generate.ipynb #21014aa1
 def inner_pieces(
     tokenizer, # Any tokeniser
 ) -> Tensor: # (vocab_size,) bool
     "Which tokens go on with a word: those that begin with a letter or digit."
     return torch.tensor([p[:1].isalnum() for p in tokenizer.pieces(range(len(tokenizer)))])
 
-def _sample(rows, logits, sampling, inner):
+def _sample(rows, logits, sampling, inner, never):
     first = [b for b, row in enumerate(rows) if not row.ids]
     log_total = logits.logsumexp(-1)
+    logits[:, never] = -torch.inf
     if first:
         logits[first, EOT_ID] = -torch.inf
         whole = [b for b in first if rows[b].ends_word]
@@ -134,7 +135,7 @@ def _reseat(rows, state, queue, max_tokens):
     if len(taken) == len(rows): return rows, state
     return [rows[b] for b in taken], [(h[taken], c[taken]) for h, c in state]
 
-# %% ../nbs/06_generate.ipynb #d8d51c6d
+# %% ../nbs/06_generate.ipynb #0cd20199
 @torch.no_grad()
 def sample_ids(
     model: AWDLSTM, # The language model
@@ -143,6 +144,7 @@ def sample_ids(
     seed: int = 0, # With the tweet's number it determines the tweet
     bs: int = 512, # Seats
     inner: Tensor | None = None, # From `inner_pieces`; None allows any first token
+    never: Sequence[int] = (), # Ids that are not picked, such as that of unknown words
 ) -> Iterator[tuple[int, list[int], float]]: # Number, sampled ids (`<eot>` last, if it ended), sum of log-probabilities in nats; in the order of ending
     "Continue any number of prompts, `bs` at a time."
     queue = (_Row(r.index, r.ids[::-1], r.ends_word, tweet_uniforms(seed, r.index, sampling.max_tokens).tolist(), []) for r in requests)
@@ -150,7 +152,7 @@ def sample_ids(
     state = empty_state(model, len(rows))
     while rows:
         logits, state = step(model, torch.tensor([row.token for row in rows]), state)
-        _sample(rows, logits, sampling, inner)
+        _sample(rows, logits, sampling, inner, list(never))
         for row in rows:
             if row.ended(sampling.max_tokens): yield row.index, row.ids, row.nats
         rows, state = _reseat(rows, state, queue, sampling.max_tokens)
@@ -185,7 +187,7 @@ def clean_prompt(
     if length < MAX_WEIGHTED: return text
     raise UsageError(f"the prompt has {length} weighted characters or more; expected fewer than {MAX_WEIGHTED}, the length of a tweet")
 
-# %% ../nbs/06_generate.ipynb #6eed6d5a
+# %% ../nbs/06_generate.ipynb #3471952a
 def sample_tweets(
     voice: Voice, # Whose model and tokeniser are used
     prompts: Iterable[tuple[int, str]], # Number of a tweet and its clean prompt
@@ -194,13 +196,16 @@ def sample_tweets(
     bs: int = 512, # Tweets at a time
 ) -> Iterator[tuple[int, Tweet | None]]: # Number and tweet, None if the sample was no whole tweet; in the order of ending
     "Sample tweets and keep the whole ones."
-    starts = {} # ids of the prompts that are being continued
+    starts, tokenizer = {}, voice.tokenizer # prompts that are being continued: text, ids, what the ids say
     def encoded():
         for i, prompt in prompts:
-            starts[i] = voice.tokenizer.encode(prompt) if prompt else []
-            yield Request(i, starts[i], prompt[-1].isalnum() if prompt else voice.tokenizer.kind == "subword")
-    for i, ids, nats in sample_ids(voice.model, encoded(), sampling, seed, bs, inner_pieces(voice.tokenizer)):
-        text = voice.tokenizer.decode(starts.pop(i) + ids).strip()
+            start = tokenizer.encode(prompt) if prompt else []
+            starts[i] = prompt, start, tokenizer.decode(start)
+            yield Request(i, start, prompt[-1].isalnum() if prompt else tokenizer.kind == "subword")
+    never = [UNK_ID] if tokenizer.kind == "word" else []
+    for i, ids, nats in sample_ids(voice.model, encoded(), sampling, seed, bs, inner_pieces(tokenizer), never):
+        prompt, start, said = starts.pop(i)
+        text = (prompt + tokenizer.decode(start + ids).removeprefix(said)).strip() # unknown words of the prompt stay as they are
         whole = ids[-1] == EOT_ID and says_something(text) and "\ufffd" not in text and weighted_length(text) <= MAX_WEIGHTED
         yield i, Tweet(text, nats / len(ids), len(ids)) if whole else None
 

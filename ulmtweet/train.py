@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['SCRATCH_EPOCHS', 'LR_STEPS', 'LR_LIMITS', 'FACTOR', 'SCRATCH_SHAPES', 'CHAR_SEQ_LEN', 'FINISHED', 'WAITING',
-           'FINDING', 'TRAINING', 'SAVING', 'STATE', 'Recipe', 'layer_groups', 'Stage', 'training_stages',
-           'default_epochs', 'default_bs', 'make_learner', 'KeepBest', 'Report', 'FoundRate', 'find_rate', 'plot_rate',
-           'train_stage', 'common_openings', 'seconds_per_batch', 'start_model', 'Training', 'training_lock',
-           'fine_tune', 'prepare_training', 'start_training', 'estimate_seconds']
+           'DOWNLOADING', 'FINDING', 'TRAINING', 'SAVING', 'STATE', 'REPLAY', 'Recipe', 'layer_groups', 'Stage',
+           'training_stages', 'default_epochs', 'default_bs', 'make_learner', 'KeepBest', 'Report', 'FoundRate',
+           'find_rate', 'plot_rate', 'train_stage', 'common_openings', 'seconds_per_batch', 'scratch_model',
+           'with_words', 'start_model', 'Training', 'training_lock', 'fine_tune', 'prepare_training', 'run_training',
+           'keep_voice', 'start_training', 'estimate_seconds', 'update_split', 'update_voice']
 
-# %% ../nbs/07_train.ipynb #806c7c96
-import csv, hashlib, io, json, math, platform, shutil, tempfile, time
+# %% ../nbs/07_train.ipynb #3f714428
+import csv, hashlib, io, json, math, platform, random, shutil, tempfile, time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -23,7 +24,6 @@ from fastai.callback.core import Callback, CancelFitException
 from fastai.callback.schedule import steep, valley
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
-from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import ValueMetric
 from fastai.text.learner import LMLearner
 from fastcore.basics import patch
@@ -31,12 +31,13 @@ from fastcore.foundation import L
 from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 
+from .bases import load_base
 from .core import (DataError, ModelError, UsageError, atomic_write, home_folder, read_json, set_seed, sha256_file,
                            storage_errors, voices_folder, write_json)
 from .data import Split, split_by_time, tweet_dataloaders
 from .generate import generate_tweets
-from .tokens import train_char
-from .voice import AWDLSTM, Voice, bits_per_character, check_name, load_base, model_card, training_folder
+from .tokens import EOT, KINDS, Tokens, WordTokenizer, train_char, train_word
+from .voice import AWDLSTM, Voice, bits_per_character, check_name, is_complete, model_card, training_folder
 
 # %% ../nbs/07_train.ipynb #3a00cbbb
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def default_bs(
     "Rows of a batch, so that an epoch has at least 24 batches, from 8 to 32 (chosen by eye)."
     return min(max(tokens // (seq_len * 24), 8), 32)
 
-# %% ../nbs/07_train.ipynb #d0535938
+# %% ../nbs/07_train.ipynb #15c55cfa
 def make_learner(
     model: AWDLSTM, # Trained in place
     dls: DataLoaders, # From `tweet_dataloaders`
@@ -105,7 +106,7 @@ def make_learner(
 ) -> LMLearner: # Writes only to a temporary folder
     "A fastai learner for a language model."
     metric = lambda: bits_per_character(model, dls.train_ds.tfms[0].tokenizer, valid)["bits_per_character"]
-    return LMLearner(dls, model, loss_func=CrossEntropyLossFlat(), splitter=layer_groups, wd=recipe.wd, path=tempfile.gettempdir(),
+    return LMLearner(dls, model, loss_func=model.loss, splitter=layer_groups, wd=recipe.wd, path=tempfile.gettempdir(),
                      metrics=ValueMetric(metric, "bits_per_character"), cbs=[GradientClip(0.5), *cbs])
 
 # %% ../nbs/07_train.ipynb #94195a82
@@ -254,31 +255,58 @@ def seconds_per_batch(
     learn.model.reset()
     return 1.2 * min(b - a for a, b in pairwise(times[1:])) # a fifth more for the optimiser and the metric, measured
 
-# %% ../nbs/07_train.ipynb #e0aff78b
-SCRATCH_SHAPES = dict( # for `--base none`; with subwords the embedded base's shape, so that figures compare
+# %% ../nbs/07_train.ipynb #fbc38878
+SCRATCH_SHAPES = dict( # for `--base none`; with subwords and words the embedded base's shape, so that figures compare
     char=dict(emb_sz=128, n_hid=512, n_layers=2))
 CHAR_SEQ_LEN = 150 # characters a batch has of each row: a tweet, as 48 subwords are
-FINISHED, WAITING, FINDING, TRAINING, SAVING = "finished", "waiting for another training", "finding the learning rate", "training", "saving"
+FINISHED, WAITING, DOWNLOADING, FINDING, TRAINING, SAVING = ("finished", "waiting for another training", "downloading the base",
+                                                            "finding the learning rate", "training", "saving")
+
+def scratch_model(
+    split: Split, # The vocabulary of words or characters comes from `train`
+    tokens: str, # Kind of tokens
+    recipe: Recipe, # Dropout
+) -> tuple[AWDLSTM, Tokens]:
+    "A network with random weights."
+    en = load_base("en")
+    tokenizer = train_char(split.train) if tokens == "char" else train_word(split.train) if tokens == "word" else en.tokenizer
+    shape = en.model.shape | SCRATCH_SHAPES.get(tokens, {}) | dict(vocab_size=len(tokenizer))
+    return AWDLSTM(**shape, drop_mult=recipe.drop_mult), tokenizer
+
+# %% ../nbs/07_train.ipynb #029994b7
+def with_words(
+    base: Voice, # With words
+    tokenizer: WordTokenizer, # Other words
+) -> Voice: # The same network with those words
+    "Give a base another vocabulary."
+    rows = [base.tokenizer.ids.get(w, 0 if w == EOT else -1) for w in tokenizer.words]
+    weights = dict(base.model.state_dict())
+    for k in ("emb.weight", "bias"):
+        mean = weights[k].mean(0)
+        weights[k] = torch.stack([weights[k][i] if i >= 0 else mean for i in rows])
+    model = AWDLSTM(**base.model.shape | dict(vocab_size=len(tokenizer)))
+    model.load_state_dict(weights)
+    return replace(base, model=model.eval(), tokenizer=tokenizer)
 
 def start_model(
-    split: Split, # The character vocabulary comes from `train`
-    base: str | Path = "en", # `en`, `none`, or the folder of a base or voice
-    tokens: str | None = None, # `subword` or `char`; None means as the base, and subword without one
+    split: Split, # The vocabulary of words or characters comes from `train`
+    base: str | Path = "en", # `en`, `wt103`, `none`, or the folder of a base or voice
+    tokens: str | None = None, # `subword`, `word` or `char`; None means as the base, and subword without one
     recipe: Recipe = Recipe(), # Dropout, and the seed of random weights
-) -> tuple[AWDLSTM, object, dict]: # Model, tokeniser, what to record of the base
-    "The model that training starts from; raises `UsageError`, `ModelError`."
-    if tokens not in (None, "subword", "char"): raise UsageError(f"tokens is {tokens!r}; expected subword or char")
-    start = load_base("en" if str(base) == "none" else base)
-    tokenizer, shape = start.tokenizer, start.model.shape
+    home: str | Path | None = None, # As for `core.home_folder`
+    progress: Callable[[float], None] = lambda share: None, # As for `load_base`
+) -> tuple[AWDLSTM, Tokens, dict]: # Model, tokeniser, what to record of the base
+    "The model that training starts from; raises `UsageError`, `ModelError`, `NetworkError`."
+    if tokens not in (None, *KINDS): raise UsageError(f"tokens is {tokens!r}; expected {', '.join(KINDS)}")
     set_seed(recipe.seed)
-    if str(base) == "none":
-        if tokens == "char": tokenizer, shape = train_char(split.train), SCRATCH_SHAPES["char"]
-        return AWDLSTM(**shape | dict(vocab_size=len(tokenizer)), drop_mult=recipe.drop_mult), tokenizer, dict(name="none")
-    if tokens not in (None, tokenizer.kind):
-        raise UsageError(f"the base {base} has {tokenizer.kind} tokens, asked for {tokens}; use --base none to start from scratch with them")
-    model = AWDLSTM(**shape, drop_mult=recipe.drop_mult)
+    if str(base) == "none": return *scratch_model(split, tokens, recipe), dict(name="none")
+    start = load_base(base, home, progress)
+    if tokens not in (None, start.tokenizer.kind):
+        raise UsageError(f"the base {base} has {start.tokenizer.kind} tokens, asked for {tokens}; use --base none to start from scratch with them")
+    if start.tokenizer.kind == "word" and start.meta.get("kind") == "base": start = with_words(start, train_word(split.train))
+    model = AWDLSTM(**start.model.shape, drop_mult=recipe.drop_mult)
     model.load_state_dict(start.model.state_dict())
-    return model, tokenizer, dict(name=start.name, sha256=sha256_file(start.folder/"model.safetensors"))
+    return model, start.tokenizer, dict(name=start.name, sha256=sha256_file(start.folder/"model.safetensors"))
 
 # %% ../nbs/07_train.ipynb #b5585bbd
 @dataclass
@@ -456,42 +484,36 @@ class training_lock:
 
     def __exit__(self, *exc): self.lock.release()
 
-# %% ../nbs/07_train.ipynb #84ae8a8c
+# %% ../nbs/07_train.ipynb #a0479e49
 def fine_tune(
     tweets: Sequence[str], # Clean tweets, oldest first
     name: str, # Of the voice
-    base: str | Path = "en", # `en`, `none` (from scratch), or the folder of a base or voice
-    tokens: str | None = None, # `subword` or `char`; None means as the base
+    base: str | Path = "en", # `en`, `wt103`, `none` (from scratch), or the folder of a base or voice
+    tokens: str | None = None, # `subword`, `word` or `char`; None means as the base
     recipe: Recipe = Recipe(), # How to train
     home: str | Path | None = None, # As for `core.home_folder`
     overwrite: bool = False, # Replace a voice of that name
-    originals: bool = True, # Keep the training tweets in the voice folder, to recognise copies
+    originals: bool = True, # Keep the tweets in the voice folder: to recognise copies, to measure again, and to learn more later
     progress: Callable = lambda status: None, # Called with a status after every batch
     **meta, # Further entries of `voice.json`, such as `cleaning`
 ) -> Voice: # Saved in the home folder
-    "Fine-tune a base on a person's tweets; raises `UsageError`, `DataError`, `ModelError`, `StorageError`."
-    folder = voices_folder(home)/check_name(name)
+    "Fine-tune a base on a person's tweets; raises `UsageError`, `DataError`, `ModelError`, `StorageError`, `NetworkError`."
     def check_free():
-        if folder.exists() and not overwrite: raise UsageError(f"there is a voice {name!r} already; choose another --name, or use --overwrite")
+        if (voices_folder(home)/name).exists() and not overwrite: raise UsageError(f"there is a voice {name!r} already; choose another --name, or use --overwrite")
+    check_name(name)
     check_free()
-    training = prepare_training(tweets, name, base, tokens, recipe, home, progress)
+    if len(tweets) < 10: raise DataError(f"{len(tweets)} tweets are too few to train, validate and test on; expected 10 or more")
+    split = split_by_time(tweets)
+    training = prepare_training(split, name, base, tokens, recipe, home, progress)
     with training_lock(home, lambda: training.tell(WAITING)):
         check_free() # another training may have made it while this one waited
-        if not training.load_checkpoint(overwrite): start_training(training)
-        training.run_stages()
-        training.tell(SAVING, 1)
-        voice = training.finish(**meta)
-        if originals: voice.originals = list(training.split.train)
-        if (training.folder/"lr_find.png").exists(): voice.files["lr_find.png"] = (training.folder/"lr_find.png").read_bytes()
-        voice.files["card.md"] = model_card(voice.meta)
-        voice.save(folder)
-        shutil.rmtree(training.folder, ignore_errors=True)
-        training.tell(FINISHED, 1)
-    return Voice.load(folder)
+        voice = run_training(training, overwrite, **meta)
+        if originals: voice.originals, voice.held_out = split.train, dict(valid=split.valid, test=split.test)
+        return keep_voice(training, voice, home)
 
-# %% ../nbs/07_train.ipynb #d575b227
+# %% ../nbs/07_train.ipynb #70c39087
 def prepare_training(
-    tweets: Sequence[str], # Clean tweets, oldest first
+    split: Split, # Clean tweets
     name: str, # Of the voice
     base: str | Path = "en", # As for `fine_tune`
     tokens: str | None = None, # As for `fine_tune`
@@ -500,13 +522,37 @@ def prepare_training(
     progress: Callable = lambda status: None, # As for `fine_tune`
 ) -> Training: # Nothing is trained or written yet
     "Everything that can go wrong before the first batch; raises as `fine_tune` does."
-    if len(tweets) < 10: raise DataError(f"{len(tweets)} tweets are too few to train, validate and test on; expected 10 or more")
-    split = split_by_time(tweets)
-    model, tokenizer, start = start_model(split, base, tokens, recipe)
+    def downloading(share): progress(dict(state=DOWNLOADING, name=name, stage=0, stages=0, stage_name="", fraction=share, log=[], done=[], seconds_left=0.))
+    model, tokenizer, start = start_model(split, base, tokens, recipe, home, downloading)
     if tokenizer.kind == "char": recipe = replace(recipe, seq_len=CHAR_SEQ_LEN)
-    n_tokens = sum(len(tokenizer.encode(t)) + 1 for t in split.train)
+    n_tokens = sum(len(ids) + 1 for ids in tokenizer.encode_many(split.train))
     recipe = replace(recipe, epochs=recipe.epochs or default_epochs(n_tokens, "sha256" not in start), bs=recipe.bs or default_bs(n_tokens, recipe.seq_len))
     return Training(name, model, tokenizer, split, recipe, start, training_folder(name, home), progress)
+
+def run_training(
+    training: Training, # From `prepare_training`
+    overwrite: bool = False, # Whether another unfinished training of that name may be thrown away
+    **meta, # Further entries of `voice.json`
+) -> Voice: # Not saved yet
+    "Train from the last checkpoint, if there is one, to the end."
+    if not training.load_checkpoint(overwrite): start_training(training)
+    training.run_stages()
+    training.tell(SAVING, 1)
+    voice = training.finish(**meta)
+    if (training.folder/"lr_find.png").exists(): voice.files["lr_find.png"] = (training.folder/"lr_find.png").read_bytes()
+    return voice
+
+def keep_voice(
+    training: Training, # At its end
+    voice: Voice, # From `run_training`
+    home: str | Path | None = None, # As for `core.home_folder`
+) -> Voice: # As it was saved
+    "Save a voice with its card, and remove what the training left."
+    voice.files["card.md"] = model_card(voice.meta)
+    voice.save(voices_folder(home)/training.name)
+    shutil.rmtree(training.folder, ignore_errors=True)
+    training.tell(FINISHED, 1)
+    return Voice.load(voices_folder(home)/training.name)
 
 # %% ../nbs/07_train.ipynb #f5334798
 def start_training(
@@ -529,3 +575,51 @@ def estimate_seconds(
 ) -> float:
     "How long the whole training will take if no stage ends early, from three timed batches."
     return sum(training.batches()) * seconds_per_batch(training.learner())
+
+# %% ../nbs/07_train.ipynb #e35140e0
+REPLAY = 1. # old tweets for each new one; measured in tutorials/many_people
+
+def update_split(
+    voice: Voice, # With its tweets
+    tweets: Sequence[str], # Clean tweets, oldest first; those that the voice knows are left out
+    replay: float = REPLAY, # Old tweets for each new one
+    seed: int = 0, # Chooses the old ones
+) -> Split: # Old and new tweets to train on, old and new ones to validate, new ones to test
+    "What an update learns from; raises `UsageError` if the voice has no tweets, `DataError` if there are too few new ones."
+    if not voice.originals: raise UsageError(f"the voice {voice.name!r} was trained with --no-originals, so what is new to it can't be told; train it again from all tweets")
+    known = set(voice.originals).union(*voice.held_out.values())
+    new = [t for t in tweets if t not in known]
+    if len(new) < 10: raise DataError(f"{len(new)} of {len(tweets)} tweets are new to the voice {voice.name!r}; expected 10 or more: wait for more of them")
+    fresh = split_by_time(new)
+    old = random.Random(seed).sample(voice.originals, min(round(replay * len(fresh.train)), len(voice.originals)))
+    return Split(old + fresh.train, voice.held_out.get("valid", []) + fresh.valid, fresh.test)
+
+# %% ../nbs/07_train.ipynb #b0daa88f
+def update_voice(
+    tweets: Sequence[str], # Clean tweets, oldest first: new ones, or a whole new export
+    folder: str | Path, # Of the voice, in the home folder
+    recipe: Recipe = Recipe(), # How to train
+    home: str | Path | None = None, # As for `core.home_folder`
+    replay: float = REPLAY, # As for `update_split`
+    overwrite: bool = False, # Throw away another unfinished training of the voice
+    progress: Callable = lambda status: None, # As for `fine_tune`
+) -> Voice: # In the place of the old one
+    "Go on with a voice; raises as `fine_tune` does."
+    old = Voice.load(folder)
+    if not is_complete(old.meta): raise ModelError(f"{folder}: voice.json does not describe a voice as `ulmtweet train` does; train it again")
+    split = update_split(old, tweets, replay, recipe.seed)
+    known = set(old.originals)
+    n_new = sum(t not in known for t in split.train)
+    training = prepare_training(split, Path(folder).name, folder, None, recipe, home, progress)
+    earlier = old.held_out.get("earlier", []) + old.held_out.get("test", [])
+    measure = lambda voice: bits_per_character(voice.model, voice.tokenizer, earlier) if earlier else None
+    with training_lock(home, lambda: training.tell(WAITING)):
+        if sha256_file(Path(folder)/"model.safetensors") != training.base["sha256"]:
+            raise UsageError(f"the voice {old.name!r} has changed while this update waited for another training; repeat it")
+        voice = run_training(training, overwrite, cleaning=old.meta.get("cleaning"))
+        voice.originals = old.originals + split.train[-n_new:]
+        voice.held_out = dict(valid=split.valid, test=split.test, earlier=earlier)
+        voice.meta["counts"] |= dict(train=len(voice.originals), characters=sum(map(len, voice.originals)))
+        voice.meta["metrics"] |= dict(earlier=measure(voice), earlier_before=measure(old))
+        voice.meta["history"] = [*old.meta.get("history", []), {k: old.meta[k] for k in ("created", "base", "counts", "metrics")}]
+        return keep_voice(training, voice, home)
