@@ -436,7 +436,7 @@ def run_stages(self: Training):
         self.save_checkpoint()
         self.tell(TRAINING, before + trained, total, stage, (time.monotonic() - began) / trained * (total - before - trained))
 
-# %% ../nbs/07_train.ipynb #7469c35a
+# %% ../nbs/07_train.ipynb #bd34d4af
 @patch
 def samples(self: Training) -> list[dict]: # `prompt` and `text`
     "One tweet for each of the person's three favourite openings."
@@ -454,6 +454,7 @@ def finish(self: Training,
     metrics = dict(valid=measure(self.split.valid), test=measure(self.split.test), before=self.before)
     counts = {k: len(v) for k, v in self.split._asdict().items()} | dict(characters=sum(map(len, self.split.train)))
     meta = dict(kind="voice", name=self.name, created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), base=self.base,
+                parameters=self.model.n_parameters, architecture=self.model.shape, tokens=self.tokenizer.kind,
                 recipe=asdict(self.recipe) | dict(lr=self.rate), counts=counts, stages=self.done, metrics=metrics,
                 versions={p: version(p) for p in ("ulmtweet", "torch", "fastai")} | dict(python=platform.python_version())) | meta
     return Voice(self.model.eval(), self.tokenizer, meta, files={"log.csv": _log_csv(self.log)})
