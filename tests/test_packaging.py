@@ -2,6 +2,8 @@
 import ast, configparser, re, subprocess, sys, tomllib
 from importlib.metadata import distribution
 
+import nbformat
+
 from conftest import ROOT
 from readme import readme
 
@@ -49,6 +51,13 @@ def test_modules_import_only_from_lower_chapters():
         tree = ast.parse((ROOT/"ulmtweet"/f"{name}.py").read_text())
         used = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 1}
         assert all(order.index(u) < order.index(name) for u in used), (name, used)
+
+
+def test_notebooks_show_no_warnings_or_paths_of_a_machine():
+    for path in (ROOT/"nbs").rglob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                assert output.get("name") != "stderr" and not re.search(r"site-packages|/home/|/tmp/|Warning:", str(output)), (path, output)
 
 
 def test_nothing_can_unpickle():
