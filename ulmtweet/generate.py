@@ -125,12 +125,12 @@ def _sample(rows, logits, sampling, inner, never):
             row.ids.append(token)
 
 # %% ../nbs/06_generate.ipynb #800b7b02
-def _reseat(rows, state, queue, max_tokens):
+def _reseat(rows, state, queue, max_tokens, start):
     "Give the seats of ended rows to the queue, and remove seats that stay empty."
     ended = [b for b, row in enumerate(rows) if row.ended(max_tokens)]
     if not ended: return rows, state
     for b in ended: rows[b] = next(queue, None)
-    for h, c in state: h[ended], c[ended] = 0., 0.
+    for (h, c), (h0, c0) in zip(state, start): h[ended], c[ended] = h0, c0
     taken = [b for b, row in enumerate(rows) if row is not None]
     if len(taken) == len(rows): return rows, state
     return [rows[b] for b in taken], [(h[taken], c[taken]) for h, c in state]
@@ -145,17 +145,19 @@ def sample_ids(
     bs: int = 512, # Seats
     inner: Tensor | None = None, # From `inner_pieces`; None allows any first token
     never: Sequence[int] = (), # Ids that are not picked, such as that of unknown words
+    start: State | None = None, # State that every tweet begins with, vectors (1, width); None means that nothing was read before
 ) -> Iterator[tuple[int, list[int], float]]: # Number, sampled ids (`<eot>` last, if it ended), sum of log-probabilities in nats; in the order of ending
     "Continue any number of prompts, `bs` at a time."
     queue = (_Row(r.index, r.ids[::-1], r.ends_word, tweet_uniforms(seed, r.index, sampling.max_tokens).tolist(), []) for r in requests)
     rows = list(islice(queue, bs))
-    state = empty_state(model, len(rows))
+    start = start or empty_state(model, 1)
+    state = [(h.repeat(len(rows), 1), c.repeat(len(rows), 1)) for h, c in start]
     while rows:
         logits, state = step(model, torch.tensor([row.token for row in rows]), state)
         _sample(rows, logits, sampling, inner, list(never))
         for row in rows:
             if row.ended(sampling.max_tokens): yield row.index, row.ids, row.nats
-        rows, state = _reseat(rows, state, queue, sampling.max_tokens)
+        rows, state = _reseat(rows, state, queue, sampling.max_tokens, start)
 
 # %% ../nbs/06_generate.ipynb #e4107015
 MAX_WEIGHTED = 280 # of a tweet; twitter-text, configuration v3

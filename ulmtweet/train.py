@@ -495,6 +495,7 @@ def fine_tune(
     home: str | Path | None = None, # As for `core.home_folder`
     overwrite: bool = False, # Replace a voice of that name
     originals: bool = True, # Keep the tweets in the voice folder: to recognise copies, to measure again, and to learn more later
+    days: Sequence[str] = (), # When each tweet was written, as 2017-09-12; kept with them
     progress: Callable = lambda status: None, # Called with a status after every batch
     **meta, # Further entries of `voice.json`, such as `cleaning`
 ) -> Voice: # Saved in the home folder
@@ -509,7 +510,7 @@ def fine_tune(
     with training_lock(home, lambda: training.tell(WAITING)):
         check_free() # another training may have made it while this one waited
         voice = run_training(training, overwrite, **meta)
-        if originals: voice.originals, voice.held_out = split.train, dict(valid=split.valid, test=split.test)
+        if originals: voice.originals, voice.held_out, voice.days = split.train, dict(valid=split.valid, test=split.test), list(days)
         return keep_voice(training, voice, home)
 
 # %% ../nbs/07_train.ipynb #70c39087

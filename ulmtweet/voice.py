@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['DROPOUT', 'State', 'FORMAT', 'EDITABLE', 'LARGEST', 'CARD', 'KIND_NAMES', 'KIND_LIMITS', 'locked_dropout', 'AWDLSTM',
-           'fast_dtype', 'mixed_precision', 'LinearCrossEntropy', 'tweet_nats', 'bits_per_character', 'Voice',
-           'check_weights', 'model_card', 'check_name', 'is_complete', 'list_voices', 'training_folder', 'find_voice']
+           'fast_dtype', 'mixed_precision', 'LinearCrossEntropy', 'token_nats', 'tweet_nats', 'bits_per_character',
+           'Voice', 'check_weights', 'model_card', 'check_name', 'is_complete', 'list_voices', 'training_folder',
+           'find_voice']
 
 # %% ../nbs/05_voice.ipynb #3b551eed
 import math, re
@@ -157,32 +158,46 @@ def n_parameters(self: AWDLSTM) -> int:
 
 # %% ../nbs/05_voice.ipynb #d6987c70
 @torch.no_grad()
-def tweet_nats(
+def token_nats(
     model: AWDLSTM, # In any mode; dropout is not used
     tokenizer: Tokens, # The model's tokeniser
     tweets: Sequence[str], # Read independently, each from `<eot>`
     tokens: int = 8192, # Read at a time, padding included; changes speed, not the result
-) -> list[float]: # Surprise of each tweet with its end, in nats, in the order of `tweets`
-    "How surprising each tweet is: minus the natural logarithm of its probability."
+) -> tuple[list[Tensor], list[Tensor]]: # For each tweet: the surprise of each token and of the end, in nats (tokens + 1,); how many tokens the model thought likelier (tokens + 1,)
+    "How surprising each token is: minus the natural logarithm of its probability."
     encoded = [torch.tensor(tokenizer.encode(t), dtype=torch.long) for t in tweets]
-    order, nats = sorted(range(len(tweets)), key=lambda i: len(encoded[i])), [0.] * len(tweets)
+    order, nats, ranks = sorted(range(len(tweets)), key=lambda i: len(encoded[i])), [None] * len(tweets), [None] * len(tweets)
     was_training = model.training
     model.eval()
-    spelling = [tokenizer.spelling_nats(t) for t in tweets]
     while order: # the longest tweets first, each batch with those that are nearly as long
         rows = [order.pop() for _ in range(min(len(order), max(tokens // (len(encoded[order[-1]]) + 1), 1)))]
-        for i, loss in zip(rows, _batch_nats(model, [encoded[i] for i in rows])): nats[i] = loss + spelling[i]
+        for i, n, r in zip(rows, *_batch_nats(model, [encoded[i] for i in rows])): nats[i], ranks[i] = n, r
     model.train(was_training)
-    return nats
+    return nats, ranks
+
+def tweet_nats(
+    model: AWDLSTM, # As for `token_nats`
+    tokenizer: Tokens, # The model's tokeniser
+    tweets: Sequence[str], # As for `token_nats`
+    tokens: int = 8192, # As for `token_nats`
+) -> list[float]: # Surprise of each tweet with its end, in nats, in the order of `tweets`
+    "How surprising each tweet is; unknown words are charged for their spelling."
+    nats, _ = token_nats(model, tokenizer, tweets, tokens)
+    return [n.sum().item() + tokenizer.spelling_nats(t) for n, t in zip(nats, tweets)]
 
 # %% ../nbs/05_voice.ipynb #85d9b739
 def _batch_nats(model, rows):
-    device = model.bias.device
+    device, lengths = model.bias.device, [len(r) + 1 for r in rows]
     ids = nn.utils.rnn.pad_sequence([F.pad(r, (1, 0), value=EOT_ID) for r in rows], batch_first=True).to(device)
-    target = nn.utils.rnn.pad_sequence([F.pad(r, (0, 1), value=EOT_ID) for r in rows], batch_first=True, padding_value=-100).to(device)
-    out = model.read(ids)[1].flatten(0, 1)
-    parts = [F.cross_entropy(model.logits(o), t, reduction="none", ignore_index=-100) for o, t in zip(out.split(2048), target.flatten().split(2048))]
-    return torch.cat(parts).view_as(target).sum(1).tolist()
+    target = torch.cat([F.pad(r, (0, 1), value=EOT_ID) for r in rows]).to(device)
+    out = torch.cat([o[:n] for o, n in zip(model.read(ids)[1], lengths)])                        # (all tokens, emb_sz)
+    nats, ranks = [], []
+    for o, t in zip(out.split(2048), target.split(2048)):
+        scores = model.logits(o)
+        right = scores.gather(-1, t[:, None])
+        nats.append(scores.logsumexp(-1) - right[:, 0])
+        ranks.append((scores > right).sum(-1))
+    return torch.cat(nats).cpu().split(lengths), torch.cat(ranks).cpu().split(lengths)
 
 # %% ../nbs/05_voice.ipynb #380db4eb
 def bits_per_character(
@@ -210,6 +225,7 @@ class Voice:
     meta: dict # The content of `voice.json`
     originals: list[str] = field(default_factory=list) # Training tweets, empty if they were left out
     held_out: dict[str, list[str]] = field(default_factory=dict) # `valid` and `test` tweets, and `earlier` tests of an updated voice
+    days: list[str] = field(default_factory=list) # When originals, valid and test tweets were written, as 2017-09-12; empty if that isn't known
     files: dict[str, str | bytes] = field(default_factory=dict) # Further files to save: card, log, plot
     folder: Path | None = None # Where it was loaded from
 
@@ -227,7 +243,7 @@ def save(self: Voice,
         atomic_write(tmp/"model.safetensors", save_tensors(weights))
         self.tokenizer.save(tmp/"tokenizer.json")
         write_json(tmp/"voice.json", dict(format=FORMAT) | self.meta | dict(architecture=self.model.shape, tokens=self.tokenizer.kind))
-        if self.originals: write_json(tmp/"originals.json", dict(tweets=self.originals, **self.held_out))
+        if self.originals: write_json(tmp/"originals.json", dict(tweets=self.originals, **self.held_out) | (dict(days=self.days) if self.days else {}))
         for name, content in self.files.items(): atomic_write(tmp/name, content)
         write_checksums(tmp, leave_out=EDITABLE)
 
@@ -248,7 +264,7 @@ def load(cls: Voice,
     kept_tweets = dict(tweets=[]) | (read_json(folder/"originals.json") if kept else {})
     if not all(isinstance(l, list) and all(isinstance(t, str) for t in l) for l in kept_tweets.values()):
         raise ModelError(f"{folder}: originals.json holds something else than lists of tweets; restore it, or train the voice again")
-    return cls(model.eval(), tokenizer, meta, kept_tweets.pop("tweets"), kept_tweets, folder=folder)
+    return cls(model.eval(), tokenizer, meta, kept_tweets.pop("tweets"), days=kept_tweets.pop("days", []), held_out=kept_tweets, folder=folder)
 
 # %% ../nbs/05_voice.ipynb #cccb9b68
 LARGEST = dict(vocab_size=200_000, emb_sz=4096, n_hid=8192, n_layers=8) # beyond these a description is a mistake
