@@ -1,10 +1,12 @@
 "The page: pick a voice, type a prompt, see what that person would tweet next. Widgets only; see nbs/20_page.ipynb."
+from pathlib import Path
+
 import streamlit as st
 
 from ulmtweet.core import UlmtweetError
 from ulmtweet.generate import Sampling, generate_tweets
-from ulmtweet.page import (as_csv, as_jsonl, bits_chart_rows, describe_status, launch_training, percent, probability, remove_leftovers,
-                           running_trainings, save_upload, stage_rows, training_status)
+from ulmtweet.page import (as_csv, as_jsonl, bits_chart_rows, describe_status, launch_training, make_report, percent, probability,
+                           remove_leftovers, report_sentences, running_trainings, save_upload, stage_rows, training_status)
 from ulmtweet.voice import Voice, list_voices
 
 st.set_page_config("ulmtweet", "🐤", layout="centered")
@@ -117,10 +119,24 @@ def show_about(meta: dict):
         st.caption(f"Measured on its {test['tweets']:,} newest tweets, which it has never seen. Fewer bits are better; "
                    "knowing nothing but the alphabet takes about 5.")
         st.dataframe(stage_rows(meta), hide_index=True)
+        show_report(meta)
         for stage in meta["stages"]:
             st.markdown(f"After the stage *{stage['name']}*:")
             for sample in stage["samples"]:
                 st.text(sample["text"])
+
+
+def show_report(meta: dict):
+    "Sentences of the last report, the report itself, and a button that makes a new one."
+    if st.button("Judge it: can it be told from the person? Takes a minute", width="stretch"):
+        bar = st.progress(0.)
+        make_report(open_voice(meta["folder"], meta["created"]), bar.progress)
+        bar.empty()
+    path = Path(meta["folder"])/"report.html"
+    if sentences := report_sentences(meta["folder"]):
+        for sentence in sentences:
+            st.text(sentence)
+        st.download_button("Download the whole report", path.read_bytes(), f"{meta['name']}-report.html", "text/html", width="stretch", on_click="ignore")
 
 
 @st.cache_resource

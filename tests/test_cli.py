@@ -73,7 +73,7 @@ def test_one_changed_byte_anywhere_is_noticed(home, tmp_path):
 
 
 def test_every_command_has_an_example():
-    for command in ("demo", "train", "update", "predict", "voices", "info", "lr-find", "data", "pretrain"):
+    for command in ("demo", "train", "update", "predict", "stories", "voices", "info", "report", "compare", "lr-find", "data", "pretrain"):
         done = run(command, "--help")
         assert done.returncode == 0 and f"Example: ulmtweet {command}" in done.stdout
 

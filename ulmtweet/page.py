@@ -5,16 +5,16 @@
 # %% auto #0
 __all__ = ['TRAININGS', 'probability', 'percent', 'as_jsonl', 'as_csv', 'training_log', 'save_upload', 'launch_training',
            'training_status', 'running_trainings', 'remove_leftovers', 'StatusFile', 'describe_status',
-           'bits_chart_rows', 'stage_rows']
+           'bits_chart_rows', 'stage_rows', 'make_report', 'report_sentences']
 
 # %% ../nbs/20_page.ipynb #9d7aefea
 import csv, io, json, math, os, shutil, subprocess, sys, time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .core import ASSETS, ModelError, atomic_write, describe_seconds, home_folder, read_json, storage_errors, voices_folder
 from .generate import Tweet
-from .voice import check_name, training_folder
+from .voice import Voice, check_name, training_folder
 
 # %% ../nbs/20_page.ipynb #a4785bd2
 def probability(
@@ -162,3 +162,25 @@ def stage_rows(
     "A voice's stages as a table."
     return [{"stage": s["name"], "epochs": s["epochs"], "seconds": round(s["seconds"]), "bits per character": round(s["bits_per_character"], 3)}
             for s in meta["stages"]]
+
+# %% ../nbs/20_page.ipynb #cbc9ee13
+def make_report(
+    voice: Voice, # Opened from its folder
+    progress: Callable[[float, str], None] = lambda share, text: None, # Called with how far it is, and in words
+) -> Path: # The HTML file, in the voice's folder
+    "Judge a voice quickly; raises `UsageError`, `StorageError`."
+    from ulmtweet.report import measure_voice, save_report # scikit-learn is only needed here
+    measured = measure_voice(voice, quick=True, progress=lambda s: progress(s["fraction"], describe_status(s)))
+    save_report(measured, voice.folder/"report.html", voice.folder/"card.md")
+    return voice.folder/"report.html"
+
+def report_sentences(
+    folder: str | Path, # Of a voice
+) -> list[str]: # Empty if there is no report
+    "What the last report says of a voice."
+    try: report = read_json(Path(folder)/"report.json")
+    except ModelError: return []
+    from ulmtweet.report import sentences
+    try: said = sentences(report)
+    except (KeyError, TypeError, ValueError): return [] # of another version, or damaged
+    return [said[k] for k in ("prediction", "judges", "originality")]

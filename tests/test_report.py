@@ -1,0 +1,98 @@
+"Judging a voice, as a person does it: the commands, and the page that they write, in a real browser."
+import json, math, os, shutil, subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import PROGRAM, failed, run
+from test_page import browser_page, shoot
+
+
+@pytest.fixture(scope="module")
+def judged(home, tmp_path_factory):
+    "What `ulmtweet report` prints about a copy of the small voice, and that copy's home."
+    copy = tmp_path_factory.mktemp("judged")
+    shutil.copytree(home, copy, dirs_exist_ok=True)
+    done = run("report", "small", "--quick", "--json", home=copy)
+    assert done.returncode == 0, done.stderr
+    assert "Telling real from generated" in done.stderr and "left" in done.stderr
+    return json.loads(done.stdout), copy
+
+
+def test_report_says_what_the_voice_says(judged):
+    report, home = judged
+    folder = home/"voices"/"small"
+    assert json.loads((folder/"report.json").read_text()) == {k: v for k, v in report.items() if k != "page"}
+    meta = json.loads((folder/"voice.json").read_text())
+    assert math.isclose(report["bits_per_character"]["voice"], meta["metrics"]["test"]["bits_per_character"], rel_tol=1e-4)
+    assert math.isclose(report["bits_per_character"]["base"], meta["metrics"]["before"]["bits_per_character"], rel_tol=1e-4)
+    bits = report["bits_per_character"]
+    assert bits["uniform"] > bits["unigram"] > bits["kneser_ney_tokens"] > bits["voice"]
+    for row in report["real_or_generated"].values():
+        assert row["interval"][0] <= row["accuracy"] <= row["interval"][1] and 0.4 < row["accuracy"] <= 1 and 0.3 < row["auc"] <= 1
+    originals = json.loads((folder/"originals.json").read_text())
+    assert len(originals["days"]) == sum(len(originals[k]) for k in ("tweets", "valid", "test")) and report["months"]
+    written = {row["generated"] for row in report["beside"]}
+    assert written and not written & set(originals["test"])
+
+
+def test_report_leaves_the_voice_whole_and_extends_its_card(judged):
+    _, home = judged
+    assert run("info", "small", home=home).returncode == 0
+    card = (home/"voices"/"small"/"card.md").read_text()
+    assert card.startswith("# small") and card.count("## How good it is") == 1 and "naive Bayes" in card
+    assert run("predict", "The van", "-n", 1, home=home).returncode == 0
+
+
+def test_same_seed_same_report(judged):
+    report, home = judged
+    again = json.loads(run("report", "small", "--quick", "--json", "--out", home/"again.html", home=home).stdout)
+    for key in ("bits_per_character", "real_or_generated", "originality", "topics", "beside"): assert again[key] == report[key]
+
+
+def test_report_that_cannot_be_made(home, few_tweets, tmp_path):
+    assert "--out" in failed(run("report", "small", "--out", tmp_path/"missing"/"r.html", home=home), 5)
+    assert ".html" in failed(run("report", "small", "--out", tmp_path/"r.pdf", home=home), 2)
+    assert "nobody" in failed(run("report", "nobody", home=home), 4)
+    shutil.copytree(home/"voices"/"small", tmp_path/"bare")
+    (tmp_path/"bare"/"originals.json").unlink()
+    sums = [l for l in (tmp_path/"bare"/"SHA256SUMS").read_text().splitlines() if "originals" not in l]
+    (tmp_path/"bare"/"SHA256SUMS").write_text("\n".join(sums) + "\n")
+    assert "--no-originals" in failed(run("report", tmp_path/"bare", home=home), 2)
+
+
+def test_compare(home, tmp_path):
+    shutil.copytree(home/"voices"/"small", tmp_path/"voices"/"small")
+    shutil.copytree(home/"voices"/"small", tmp_path/"voices"/"twin")
+    meta = json.loads((tmp_path/"voices"/"twin"/"voice.json").read_text())
+    (tmp_path/"voices"/"twin"/"voice.json").write_text(json.dumps(meta | dict(name="twin")))
+    subprocess.run("sha256sum $(cut -c67- SHA256SUMS) > new && mv new SHA256SUMS", shell=True, cwd=tmp_path/"voices"/"twin", check=True)
+    said = json.loads(run("compare", "small", "twin", "--text", "The van is late", "--json", home=tmp_path).stdout)
+    assert {r["voice"] for r in said} == {"small", "twin"} and all(math.isclose(r["probability"], 0.5) for r in said)
+    rows = json.loads(run("compare", "small", "twin", "--json", home=tmp_path).stdout)
+    assert all(math.isclose(r["bits_per_character"], meta["metrics"]["test"]["bits_per_character"], rel_tol=1e-4) for r in rows)
+    assert "recognised" in run("compare", "small", "twin", home=tmp_path).stdout
+    failed(run("compare", "small", home=tmp_path), 2)
+    failed(run("compare", "small", "twin", "--text", " ", home=tmp_path), 2)
+
+
+def test_stories(home):
+    done = run("stories", "small", "--theme", "The rocket", "-n", 2, "--tweets", 3, "--seed", 1, "--json", home=home)
+    stories = json.loads(done.stdout)
+    assert done.returncode == 0 and len(stories) == 2
+    for story in stories:
+        assert story["tweets"][0]["text"].startswith("The rocket") and 2 <= len(story["tweets"]) <= 3 and 0 < story["topic"]["share"] <= 1
+    assert run("stories", "small", "--theme", "The rocket", "-n", 2, "--tweets", 3, "--seed", 1, "--json", home=home).stdout == done.stdout
+    assert "generated" in run("stories", "small", "-n", 1, "--seed", 2, home=home).stderr
+    failed(run("stories", "small", "--theme", "x" * 300, home=home), 2)
+
+
+@pytest.mark.slow
+def test_report_in_a_browser(judged):
+    "No request, no error, nothing wider than the page, at a desk and on a phone."
+    path = judged[1]/"voices"/"small"/"report.html"
+    for width in (1280, 390):
+        with browser_page(path.as_uri(), width) as page:
+            assert page.locator("figure svg").count() == 8
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            shoot(page, f"report-{width}")
