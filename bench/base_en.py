@@ -2,7 +2,7 @@
 
     python bench/base_en.py FOLDER
 
-Needs the folders wiki, elm and people of ULMTWEET_DATA (default ../shared/data), about two hours of two cores, and goes on where it was
+Needs the folders wiki, elm and people of ULMTWEET_DATA (default ../shared/data), about an hour of two cores, and goes on where it was
 stopped. FOLDER gets en-wiki (Wikipedia alone) and en. None of the tweets that the benchmarks score are in it: no Elon Musk, no
 bundled sample, no Steve Martin (whose tweets end Elm's file), none of the 4,000 that bench/elm.py judges by.
 """
@@ -21,10 +21,10 @@ DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"
 STEVE_MARTIN = 40_618 # first row of Elm's file with his tweets, which end it
 LICENCE = "Wikipedia text has the licence CC BY-SA, and so have these weights."
 WIKI = f"A small English base: articles of the English Wikipedia (a 2015 dump, WikiExtractor's prose). {LICENCE}"
-BOTH = (f"A small English base: articles of the English Wikipedia (a 2015 dump, WikiExtractor's prose), then more articles and, twice, some 40,000 "
+BOTH = (f"A small English base: articles of the English Wikipedia (a 2015 dump, WikiExtractor's prose), then more articles and, three times, some 40,000 "
         "tweets of public figures (the data of Elm, and Barack Obama's from FiveThirtyEight). It has read no tweet of Elon Musk's, of Steve Martin's "
         f"or of the bundled sample, and not the 4,000 of Elm's by which the benchmarks judge; what it is worth on them stands in the README. {LICENCE}")
-WIKI_EPOCHS, TWEET_WIKI, TWEET_EPOCHS = 0.24, ("wiki-11.xz",), 1.
+WIKI_EPOCHS, TWEET_WIKI, TWEET_PASSES = 0.6, ("wiki-11.xz",), 3
 
 
 def show(status):
@@ -53,8 +53,8 @@ def main(folder):
         pretrain([DATA/"wiki"], folder/"en-wiki", Start(tokenizer=load_tokenizer(folder/"tokenizer.json")), Pretraining(epochs=WIKI_EPOCHS, lr=6e-3),
                  description=WIKI, progress=show)
     if not (folder/"en").exists():
-        pretrain([*(DATA/"wiki"/w for w in TWEET_WIKI), tweets, tweets], folder/"en", Start(base=Voice.load(folder/"en-wiki")),
-                 Pretraining(epochs=TWEET_EPOCHS, lr=3e-3, drop_mult=0.2), description=BOTH, progress=show)
+        pretrain([*(DATA/"wiki"/w for w in TWEET_WIKI), *[tweets] * TWEET_PASSES], folder/"en", Start(base=Voice.load(folder/"en-wiki")),
+                 Pretraining(lr=3e-3, drop_mult=0.2), description=BOTH, progress=show)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .core import ASSETS, ModelError, NetworkError, home_folder, read_json, reading_errors, storage_errors, write_json
 from .tokens import EOT, WordTokenizer
-from .voice import AWDLSTM, Voice, check_weights
+from .voice import Voice, model_of
 
 # %% ../nbs/05b_bases.ipynb #20371fcd
 def load_base(
@@ -138,10 +138,7 @@ def convert_wt103(
         raise ModelError(f"these are not the weights of a fastai language model with {len(words)} words; expected names such as 0.encoder.weight")
     for k in ("emb.weight", "bias"): found[k] = found[k][order]
     shape = dict(vocab_size=len(words), emb_sz=found["emb.weight"].shape[-1], n_hid=found["rnns.0.weight_hh_l0"].shape[-1], n_layers=n_layers)
-    check_weights(found, shape, "fastai's weights")
-    model = AWDLSTM(**shape)
-    model.load_state_dict({k: w.float() for k, w in found.items()})
-    return Voice(model.eval(), WordTokenizer([EOT, *(words[i] for i in order[1:])]), dict(kind="base", name="wt103", base=dict(name="none"), metrics={},
+    return Voice(model_of(found, shape, "fastai's weights").eval(), WordTokenizer([EOT, *(words[i] for i in order[1:])]), dict(kind="base", name="wt103", base=dict(name="none"), metrics={},
                  description="fastai's WikiText-103 model (ULMFiT), converted"))
 
 # %% ../nbs/05b_bases.ipynb #d02ea6be

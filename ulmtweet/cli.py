@@ -428,12 +428,13 @@ def report_bar():
             last = status["state"]
         yield update
 
-# %% ../nbs/21_cli.ipynb #aecca125
+# %% ../nbs/21_cli.ipynb #fa7ec8f6
 @app.command()
 def report(
     voice: VoiceArgument = None,
     out: Annotated[Optional[Path], typer.Option(help="The HTML file; the JSON file goes beside it [default: report.html in the voice's folder].")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="In less than a minute: no training from scratch to compare with, one repetition of the judges.")] = False,
+    grid: Annotated[bool, typer.Option("--grid", help="Choose the random forest's settings for these tweets, among Elm's 96; takes minutes.")] = False,
     curve: Annotated[bool, typer.Option("--curve", help="Train again on 10, 25, 50 and 100 % of the tweets: would more of them help?")] = False,
     seed: Seed = 0, as_json: Json = False, home: Home = None,
 ):
@@ -451,7 +452,7 @@ def report(
     out = out or loaded.folder/"report.html"
     if out.suffix != ".html": raise UsageError(f"--out is {out}; expected a file that ends in .html (the JSON file gets its name)")
     if not os.access(out.parent, os.W_OK): raise StorageError(f"cannot write {out}: {out.parent} is no folder that can be written to; choose another --out")
-    with report_bar() as bar: measured = measure_voice(loaded, quick, curve, seed=seed, progress=bar, home=home)
+    with report_bar() as bar: measured = measure_voice(loaded, quick, grid, curve, seed=seed, progress=bar, home=home)
     save_report(measured, out, loaded.folder/"card.md" if out.parent == loaded.folder else None)
     if as_json: return print_json(measured | dict(page=str(out)))
     print_table([{"bits per character": NAMES[k], "newest tweets": f"{v:.3f}"} for k, v in measured["bits_per_character"].items()])
@@ -548,8 +549,8 @@ def pretrain(
     tokenizer: Annotated[Optional[Path], typer.Option(help="A tokenizer.json, from scratch [default: learnt from the corpus].")] = None,
     tokens: Annotated[str, typer.Option(metavar="subword|char", help="Kind of tokens, from scratch.")] = "subword",
     vocab_size: Annotated[int, typer.Option(help="Subwords, from scratch.", min=300, max=65_536)] = 8000,
-    emb_sz: Annotated[int, typer.Option(help="Features a token, from scratch.", min=8, max=2048)] = 256,
-    n_hid: Annotated[int, typer.Option(help="Features inside the LSTM layers, from scratch.", min=8, max=4096)] = 640,
+    emb_sz: Annotated[int, typer.Option(help="Features a token, from scratch.", min=8, max=2048)] = 192,
+    n_hid: Annotated[int, typer.Option(help="Features inside the LSTM layers, from scratch.", min=8, max=4096)] = 448,
     n_layers: Annotated[int, typer.Option(help="LSTM layers, from scratch.", min=1, max=6)] = 2,
     epochs: Annotated[float, typer.Option(help="Times that the corpus is read; 0.1 reads a tenth.", min=1e-4, max=1000)] = 1.,
     lr: Annotated[float, typer.Option(help="Highest learning rate.", min=1e-6, max=1.)] = 4e-3,
@@ -570,7 +571,7 @@ def pretrain(
     from ulmtweet.pretrain import Pretraining, Start, matmul_peak, pretrain
     from ulmtweet.tokens import load_tokenizer
     if base == "none": base = None
-    if base and (tokenizer or (tokens, vocab_size, emb_sz, n_hid, n_layers) != ("subword", 8000, 256, 640, 2)):
+    if base and (tokenizer or (tokens, vocab_size, emb_sz, n_hid, n_layers) != ("subword", 8000, 192, 448, 2)):
         raise UsageError(f"the base {base} has its own tokeniser and shape; leave out --tokenizer, --tokens, --vocab-size, --emb-sz, --n-hid and --n-layers, or --base")
     start = Start(load_base(base) if base else None, load_tokenizer(tokenizer) if tokenizer else None, tokens, vocab_size, emb_sz, n_hid, n_layers)
     speed = []

@@ -30,7 +30,7 @@ from torch import Tensor
 from .core import DataError, ModelError, UsageError, atomic_write, read_json, sha256_file, storage_errors, write_json
 from .generate import Request, Sampling, sample_ids
 from .tokens import EOT_ID, Tokens, load_tokenizer, train_char, train_subword
-from .voice import AWDLSTM, Voice, bits_per_character, check_weights, fast_dtype
+from .voice import AWDLSTM, FORMAT, Voice, bits_per_character, check_weights, fast_dtype
 
 # %% ../nbs/10_pretrain.ipynb #563b9f23
 TEXT = (".txt", ".xz", ".text", "") # endings of files with a document a line
@@ -105,6 +105,16 @@ class Corpus:
     tokens: np.ndarray # (n,) uint16 or uint32, mapped into memory; every document ends with `<eot>`
     valid: list[str] # Documents held back
     counts: dict # `documents`, `characters` and `tokens` to train on
+
+    def some_texts(self, places: int = 32, tokens: int = 2000) -> list[list[int]]:
+        "Ids of documents from all over the corpus, a few in a row from each of some places."
+        found = []
+        for k in range(places):
+            start = len(self.tokens) * k // places
+            part = self.tokens[start:start + tokens]
+            ends = np.flatnonzero(part == EOT_ID)
+            found += [part[a + 1:b].tolist() for a, b in zip(ends, ends[1:])][-16:]
+        return found or [self.tokens[:tokens].tolist()]
 
 def encode_corpus(
     files: Sequence[Path], # Of the corpus
@@ -360,6 +370,7 @@ def validate(self: Run) -> dict: # The row that was added to the log
     "Measure on the documents that were held back, and write a line or two."
     model = AWDLSTM(**self.model.shape).eval()
     model.load_state_dict({k: v.detach().cpu() for k, v in self.model.state_dict().items()})
+    model.settle(self.corpus.some_texts())
     bits = bits_per_character(model, self.tokenizer, self.corpus.valid)["bits_per_character"]
     self.log.append(dict(step=self.step, tokens=int(self.ends[self.step]) * self.recipe.bs, train_loss=round(self.loss, 4),
                          bits_per_character=round(bits, 4), samples=write_lines(model, self.tokenizer, self.recipe.seed)))
@@ -419,8 +430,8 @@ class Start:
     tokenizer: Tokens | None = None # Without a base; None means one learnt from the corpus
     tokens: str = "subword" # Kind of that one: `subword` or `char`
     vocab_size: int = 8000 # Pieces at most, without a base
-    emb_sz: int = 256 # Features a token, without a base
-    n_hid: int = 640 # Features inside the LSTM layers, without a base
+    emb_sz: int = 192 # Features a token, without a base
+    n_hid: int = 448 # Features inside the LSTM layers, without a base
     n_layers: int = 2 # LSTM layers, without a base
 
     def make_tokenizer(self, sources: Sequence[str | Path]) -> Tokens:
@@ -459,7 +470,7 @@ def pretrain(
     if out.exists() and not (overwrite and is_base):
         raise UsageError(f"{out} exists already; choose another --out" + (", or use --overwrite" if is_base else ""))
     work = out.with_name(f".{out.name}.training")
-    fingerprint = checksum(start.choices() + [asdict(recipe)] + [[str(f), f.stat().st_size] for f in files])
+    fingerprint = checksum(start.choices() + [FORMAT, asdict(recipe)] + [[str(f), f.stat().st_size] for f in files])
     device = device or best_device()
     if device not in ("cpu", "cuda") or device == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device is {device!r}; expected cpu" + (" or cuda" if torch.cuda.is_available() else ": there is no GPU that torch can use"))
@@ -526,6 +537,7 @@ def finish_base(
 ) -> Voice: # Not saved yet
     "Measure the weights as they will be saved, and describe the base."
     model = run.model.cpu().eval()
+    model.settle(run.corpus.some_texts())
     exact = bits_per_character(model, run.tokenizer, run.corpus.valid)
     model.half().float() # as they will be saved
     check_weights(model.state_dict(), model.shape, "the trained network")

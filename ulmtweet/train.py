@@ -37,7 +37,7 @@ from .core import (DataError, ModelError, UsageError, atomic_write, home_folder,
 from .data import Split, split_by_time, tweet_dataloaders
 from .generate import generate_tweets
 from .tokens import EOT, KINDS, Tokens, WordTokenizer, train_char, train_word
-from .voice import AWDLSTM, Voice, bits_per_character, check_name, is_complete, model_card, training_folder
+from .voice import AWDLSTM, FORMAT, Voice, bits_per_character, check_name, is_complete, model_card, training_folder
 
 # %% ../nbs/07_train.ipynb #3a00cbbb
 @dataclass(frozen=True)
@@ -105,7 +105,11 @@ def make_learner(
     cbs: Sequence[Callback] = (), # Further callbacks
 ) -> LMLearner: # Writes only to a temporary folder
     "A fastai learner for a language model."
-    metric = lambda: bits_per_character(model, dls.train_ds.tfms[0].tokenizer, valid)["bits_per_character"]
+    tokenizer = dls.train_ds.tfms[0].tokenizer
+    learnt = tokenizer.encode_many(list(dls.train_ds.items))
+    def metric():
+        model.settle(learnt)
+        return bits_per_character(model, tokenizer, valid)["bits_per_character"]
     return LMLearner(dls, model, loss_func=model.loss, splitter=layer_groups, wd=recipe.wd, path=tempfile.gettempdir(),
                      metrics=ValueMetric(metric, "bits_per_character"), cbs=[GradientClip(0.5), *cbs])
 
@@ -360,7 +364,7 @@ STATE = ("before", "rate", "best", "done", "log") # of a `Training`, in `checkpo
 @patch(as_prop=True)
 def fingerprint(self: Training) -> str:
     "A checksum of the tweets and of every choice."
-    choices = [self.split, asdict(self.recipe), self.base, self.tokenizer.kind]
+    choices = [FORMAT, self.split, asdict(self.recipe), self.base, self.tokenizer.kind]
     return hashlib.sha256(json.dumps(choices, ensure_ascii=False).encode("utf-8")).hexdigest()
 
 @patch
