@@ -18,8 +18,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 
 from ulmtweet.clean import clean_text
-from ulmtweet.evaluate import unprompted_tweets
-from ulmtweet.generate import Sampling
+from ulmtweet.evaluate import IMITATING, unprompted_tweets
 from ulmtweet.judge import BEST, real_or_generated
 from ulmtweet.originality import CopyIndex, originality
 from ulmtweet.train import fine_tune
@@ -84,8 +83,7 @@ def main(folder):
         fine_tune(tweets, "elm", home=home, progress=progress)
     minutes = (time.perf_counter() - began) / 60
     voice = Voice.load(home/"voices"/"elm")
-    sampling = Sampling(temperature=1., top_k=0, top_p=1.)
-    ours = [t for t in unprompted_tweets(voice, N + 100, sampling, SEED) if not t.startswith("@")]
+    ours = [t for t in unprompted_tweets(voice, N + 100, seed=SEED) if not t.startswith("@")]
     n = min(N, len(gpt2)) # 3,870 of GPT-2's 4,015 are different ones
     systems = dict(ulmtweet=ours[:n], gpt2_355m=gpt2[:n], real_against_real=other[:n])
     index, result = CopyIndex(everything), dict(accuracy={}, auc={}, interval={}, copied_share={}, near_copied_share={})
@@ -97,7 +95,7 @@ def main(folder):
             result["copied_share"][name], result["near_copied_share"][name] = round(found["copies"], 4), round(found["near_copies"], 4)
         print(name, result["accuracy"][name], file=sys.stderr, flush=True)
     result["as_published"] = as_published()
-    print(json.dumps(result | dict(tweets=n, bits_per_character=voice.meta["metrics"]["test"]["bits_per_character"], sampling=vars(sampling),
+    print(json.dumps(result | dict(tweets=n, bits_per_character=voice.meta["metrics"]["test"]["bits_per_character"], sampling=vars(IMITATING),
                                    training_minutes=round(minutes, 1), examples=dict(ulmtweet=ours[:10], gpt2_355m=gpt2[:10]), command="python bench/elm.py", seed=SEED,
                                    minutes=round((time.perf_counter() - began) / 60, 1)), indent=1, ensure_ascii=False))
 

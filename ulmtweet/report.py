@@ -8,7 +8,7 @@ __all__ = ['TWEETS', 'SCRATCH', 'GRID', 'CURVE', 'STEPS', 'REAL', 'GENERATED', '
            'draw_topics', 'draw_drift', 'draw_months', 'draw_curve', 'sentences', 'render', 'card_section',
            'save_report']
 
-# %% ../nbs/09_report.ipynb #bb7134c4
+# %% ../nbs/09_report.ipynb #1835929d
 import html, math, time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from pathlib import Path
 from jinja2 import Environment
 
 from .core import atomic_write, write_json
-from .evaluate import guesses, held_out_split, next_tweets, prediction_rows, size_curve, surprise_row, unprompted_tweets, without_handles
+from .evaluate import IMITATING, guesses, held_out_split, next_tweets, prediction_rows, size_curve, surprise_row, unprompted_tweets, without_handles
 from .generate import Sampling
 from .judge import BEST, REPEATS, describe_judgement, extremes, outcome_words, real_or_generated, telling_words, tuned_forest
 from .originality import CopyIndex, originality
@@ -53,13 +53,13 @@ def measure_prediction(
     return dict(rows=prediction_rows(voice, scratch, progress, home), guesses=guesses(voice, test), without_handles=without_handles(voice, test),
                 easiest=order[:3], hardest=order[:-4:-1])
 
-# %% ../nbs/09_report.ipynb #6976d9ac
+# %% ../nbs/09_report.ipynb #a04da81d
 def measure_voice(
     voice: Voice, # With its tweets
     quick: bool = False, # Without training from scratch, and with a single repetition of the judges
     grid: bool = False, # Whether to choose the forest's settings by Elm's grid search, which takes minutes
     curve: bool = False, # Whether to train again on 10, 25, 50 and 100 % of the tweets, which takes minutes
-    sampling: Sampling = Sampling(), # How tokens are picked
+    sampling: Sampling = IMITATING, # How tokens are picked
     seed: int = 0, # Same seed, same report
     progress: Callable[[dict], None] = lambda status: None, # Called with `state`, `fraction`, `seconds_left`
     home=None, # As for `core.home_folder`
@@ -104,7 +104,7 @@ def _means(real, generated):
     scores = [sentiment(t) for t in (real, generated)]
     return None if None in scores else {name: sum(s) / len(s) for name, s in zip(("real", "generated"), scores)}
 
-# %% ../nbs/09_report.ipynb #00c26f5a
+# %% ../nbs/09_report.ipynb #4cbfc75e
 REAL, GENERATED, GREY = "#0072B2", "#D55E00", "#8a8a8a"
 
 def draw(
@@ -113,7 +113,7 @@ def draw(
     "A chart as a drawing for the page."
     import vl_convert
     spec = chart.configure_view(strokeWidth=0).configure_axis(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", grid=False).configure_legend(
-        orient="top", title=None, labelFontSize=12).to_dict()
+        orient="top", title=None, labelFontSize=12, labelLimit=300, columnPadding=24).to_dict() | dict(padding=dict(left=30, right=20, top=5, bottom=5)) # browsers' letters may be wider
     return vl_convert.vegalite_to_svg(spec).replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
 
 def _chart(rows, width=520, height=None):
@@ -123,7 +123,7 @@ def _chart(rows, width=520, height=None):
 def _colours(alt, field="pile", **colours): # the names in the order of the legend
     return alt.Color(f"{field}:N", scale=alt.Scale(domain=list(colours), range=list(colours.values())))
 
-# %% ../nbs/09_report.ipynb #2f931510
+# %% ../nbs/09_report.ipynb #05f39496
 NAMES = dict(uniform="every token equally likely", unigram="frequency of each token", kneser_ney_tokens="3-grams of tokens (Kneser-Ney)", kneser_ney_characters="6-grams of characters (Kneser-Ney)",
              base="the base, before fine-tuning", scratch="the same network from scratch", voice="the voice", naive_bayes="naive Bayes", random_forest="random forest",
              logistic_characters="logistic regression on characters")
@@ -144,16 +144,17 @@ def draw_judges(report: dict) -> str:
     alt, chart = _chart(rows)
     y, colour = alt.Y("judge:N", sort=None, title=None, axis=alt.Axis(labelLimit=300)), _colours(alt, **{"real or generated": GENERATED, "older or newest (both real)": REAL})
     offset = alt.YOffset("pile:N", scale=alt.Scale(paddingOuter=0.6))
-    dots = chart.mark_point(filled=True, size=70, opacity=1).encode(alt.X("accuracy:Q", title="share judged rightly", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0.4, 1])), y, colour, yOffset=offset)
-    lines = chart.mark_rule(strokeWidth=2).encode(alt.X("low:Q"), y, colour, x2="high:Q", yOffset=offset)
-    half = alt.Chart(alt.Data(values=[dict(x=0.5)])).mark_rule(strokeDash=[4, 3], color=GREY).encode(x="x:Q")
+    scale = alt.Scale(domain=[0.4, 1])
+    dots = chart.mark_point(filled=True, size=70, opacity=1).encode(alt.X("accuracy:Q", title="share judged rightly", axis=alt.Axis(format="%"), scale=scale), y, colour, yOffset=offset)
+    lines = chart.mark_rule(strokeWidth=2).encode(alt.X("low:Q", scale=scale), y, colour, x2="high:Q", yOffset=offset)
+    half = alt.Chart(alt.Data(values=[dict(x=0.5)])).mark_rule(strokeDash=[4, 3], color=GREY).encode(alt.X("x:Q", scale=scale))
     return draw(half + lines + dots)
 
-# %% ../nbs/09_report.ipynb #6e6c442f
+# %% ../nbs/09_report.ipynb #242c497a
 def draw_words(report: dict) -> str:
     "The person's favourite words, and how often the voice uses them."
     rows = [dict(word=r["word"], pile=pile, rate=r[pile]) for r in report["words"] for pile in ("real", "generated")]
-    alt, chart = _chart(rows)
+    alt, chart = _chart(rows, height=20 * len(report["words"]))
     y = alt.Y("word:N", sort=[r["word"] for r in report["words"]], title=None)
     return draw(chart.mark_bar(height=6).encode(alt.X("rate:Q", title="times a thousand words"), y, _colours(alt, real=REAL, generated=GENERATED), yOffset=alt.YOffset("pile:N", sort=["real", "generated"])))
 
@@ -169,20 +170,20 @@ def draw_spans(report: dict) -> str:
     piles = {"the voice": report["originality"]["generated"], "the person's own newest tweets": report["originality"]["person"]}
     rows = [dict(pile=pile, words=min(k, 12), share=sum(min(w, 12) == k for w in o["words"]) / len(o["words"])) for pile, o in piles.items() for k in range(13)]
     alt, chart = _chart(rows, height=160)
-    label = alt.Axis(labelExpr="datum.value == 12 ? '12 or more' : datum.label", labelAngle=0)
+    label = alt.Axis(labelExpr="datum.value == 12 ? '12+' : datum.label", labelAngle=0)
     return draw(chart.mark_bar(width=12).encode(alt.X("words:O", title="words in the longest span that was there before", axis=label), alt.Y("share:Q", title="share of the tweets", axis=alt.Axis(format="%")),
                                                _colours(alt, **{"the voice": GENERATED, "the person's own newest tweets": REAL}), xOffset="pile:N"))
 
 def draw_topics(report: dict) -> str:
     "How much either pile talks about each topic."
-    rows = [dict(topic=", ".join(r["words"][:6]), pile=pile, share=r[pile]) for r in report["topics"] for pile in ("real", "generated")]
-    alt, chart = _chart(rows, width=400)
-    y = alt.Y("topic:N", sort=[", ".join(r["words"][:6]) for r in report["topics"]], title=None, axis=alt.Axis(labelLimit=400))
+    rows = [dict(topic=", ".join(r["words"][:5]), pile=pile, share=r[pile]) for r in report["topics"] for pile in ("real", "generated")]
+    alt, chart = _chart(rows, width=330, height=34 * len(report["topics"]))
+    y = alt.Y("topic:N", sort=[", ".join(r["words"][:5]) for r in report["topics"]], title=None, axis=alt.Axis(labelLimit=400))
     return draw(chart.mark_bar(height=8).encode(alt.X("share:Q", title="share of what is talked about", axis=alt.Axis(format="%")), y, _colours(alt, real=REAL, generated=GENERATED),
                                                yOffset=alt.YOffset("pile:N", sort=["real", "generated"])))
 
 def _small_lines(rows, x, order):
-    names = [k for k in rows[0] if k not in ("part", "month", "tweets")]
+    names = [k for k in rows[0] if k not in ("part", "month", "tweets") and any(r[k] for r in rows)]
     alt, chart = _chart([dict(x=str(r[x]), measure=k.replace("_", " "), value=r[k]) for r in rows for k in names], width=150, height=80)
     return draw(chart.mark_line(point=True, color=REAL).encode(alt.X("x:N", sort=None, title=order, axis=alt.Axis(labels=False, ticks=False)), alt.Y("value:Q", title=None, scale=alt.Scale(zero=True)))
                 .facet(alt.Facet("measure:N", title=None, sort=None), columns=3).resolve_scale(y="independent"))
@@ -224,12 +225,12 @@ def sentences(
         months="The same by month of the year, all years together.",
         curve="Where the line still falls, more tweets would make a better voice.")
 
-# %% ../nbs/09_report.ipynb #705ae2ad
+# %% ../nbs/09_report.ipynb #71c61996
 _TOP = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"><title>How good is the voice {{ v.name }}?</title><style>
 body { font: 16px/1.5 system-ui, sans-serif; color: #1b1b1b; background: #fff; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; line-height: 1.2; } h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; } table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid #ddd; overflow-wrap: anywhere; } td.n, th.n { text-align: right; white-space: nowrap; }
+h1 { font-size: 1.7rem; line-height: 1.2; } h2 { font-size: 1.25rem; margin: 2.5rem 0 .5rem; } table { border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; margin: 1rem 0; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid #ddd; overflow-wrap: break-word; min-width: 4.5rem; } td.n, th.n { text-align: right; white-space: nowrap; }
 figure { margin: 1rem 0; overflow-x: auto; } .note { background: #fff6e5; border-left: 4px solid #d55e00; padding: .6rem .8rem; } .tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; }
 .tile { flex: 1 1 9rem; border: 1px solid #ddd; border-radius: .4rem; padding: .6rem .8rem; } .tile b { display: block; font-size: 1.5rem; } .tile, .small { font-size: .85rem; color: #444; }
 blockquote { margin: .4rem 0; padding-left: .8rem; border-left: 3px solid #ccc; overflow-wrap: anywhere; } @media print { body { margin: 0; max-width: none; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
@@ -273,7 +274,7 @@ _BODY = """
 {% if r.sentiment %}<tr><td>mood, from -1 (bad) to 1 (good)</td><td class="n">{{ "%.2f"|format(r.sentiment.real) }}</td><td class="n">{{ "%.2f"|format(r.sentiment.generated) }}</td><td></td></tr>{% endif %}</table>
 <h2>Topics</h2>{{ figure("topics", s.topics) }}<p>How much the words of a topic belong together (normalised pointwise mutual information, from -1 to 1): {{ "%.2f"|format(r.coherence.real) }} for topics of the real tweets, {{ "%.2f"|format(r.coherence.generated) }} for those of the generated ones.</p>
 <h2>How the person has changed</h2>{{ figure("drift", s.drift) }}{% if r.months %}{{ figure("months", s.months) }}{% endif %}
-<h2>How this was made</h2><p class="small">{{ r.made.tweets }} tweets without a prompt, with {% for k, x in r.made.sampling.items() %}{{ k.replace("_", " ") }} {{ x }}, {% endfor %}seed {{ r.made.seed }}; {{ r.made.repeats }} repetition{{ "s" if r.made.repeats > 1 }} of 5 folds; {{ r.made.seconds }} seconds; {% for k, x in r.made.versions.items() %}{{ k }} {{ x }}{{ ", " if not loop.last }}{% endfor %}. <code>ulmtweet report {{ v.name }}{{ " --quick" if r.made.quick }}</code></p>
+<h2>How this was made</h2><p class="small">{{ r.made.tweets }} tweets without a prompt, with {% for k, x in r.made.sampling.items() %}{{ k.replace("_", " ") }} {{ x }}, {% endfor %}seed {{ r.made.seed }} (<code>ulmtweet predict</code> picks more likely tokens: that reads better, and is easier to tell from real tweets); {{ r.made.repeats }} repetition{{ "s" if r.made.repeats > 1 }} of 5 folds; {{ r.made.seconds }} seconds; {% for k, x in r.made.versions.items() %}{{ k }} {{ x }}{{ ", " if not loop.last }}{% endfor %}. <code>ulmtweet report {{ v.name }}{{ " --quick" if r.made.quick }}</code></p>
 </body></html>
 """
 

@@ -149,7 +149,7 @@ def by_month(
     return [dict(month=m, tweets=len(part), **{f.name: float(np.mean([f.count(t) for t in part])) for f in FEATURES if f.name in DRIFTING})
             for m, part in sorted(months.items())]
 
-# %% ../nbs/08b_style.ipynb #1b77bf49
+# %% ../nbs/08b_style.ipynb #b6722926
 TOPICS, TOPIC_WORDS = 8, 8 # topics, and words shown and judged of each; chosen by eye
 
 class TopicModel:
@@ -161,8 +161,9 @@ class TopicModel:
     ):
         if len(tweets) < 20: raise UsageError(f"{len(tweets)} tweets are too few to find topics in; expected 20 or more")
         content = lambda t: [w for w in words(t) if is_content(w) and w[0] != "@"]
-        self.vectorizer = CountVectorizer(analyzer=content, min_df=2, max_df=0.5, max_features=5000)
-        counts = self.vectorizer.fit_transform(tweets)
+        self.vectorizer = CountVectorizer(analyzer=content, min_df=2 if len(tweets) >= 200 else 1, max_df=0.5, max_features=5000)
+        try: counts = self.vectorizer.fit_transform(tweets)
+        except ValueError: raise UsageError(f"{len(tweets)} tweets have no words that say something; topics need some") from None
         self.lda = LatentDirichletAllocation(n, max_iter=15, doc_topic_prior=0.2, topic_word_prior=0.05, random_state=seed).fit(counts) # short texts have few topics
         self.names = self.vectorizer.get_feature_names_out()
 

@@ -143,7 +143,7 @@ class Report(Callback):
         stage: str, # Name of the stage, for the log
     ): self.report, self.stage = report, stage
 
-    def before_fit(self): self.done, self.start = 0, time.monotonic()
+    def before_fit(self): self.done, self.began = 0, time.monotonic()
 
     def after_batch(self):
         if not self.training: return
@@ -154,7 +154,7 @@ class Report(Callback):
         if len(self.recorder.values[-1]) < 3: return # the learning-rate finder doesn't validate
         train_loss, valid_loss, bits = self.recorder.values[-1]
         self.report(self.done, self.n_epoch * len(self.dls.train), dict(stage=self.stage, epoch=self.epoch + 1, train_loss=train_loss,
-                    valid_loss=valid_loss, bits_per_character=bits, seconds=round(time.monotonic() - self.start, 2)))
+                    valid_loss=valid_loss, bits_per_character=bits, seconds=round(time.monotonic() - self.began, 2)))
 
 # %% ../nbs/07_train.ipynb #6b446ee0
 LR_STEPS = 40 # batches of the finder; 80 gave the same suggestion within a quarter on Kaggle's Elon Musk dataset
