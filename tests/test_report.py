@@ -1,10 +1,9 @@
 "Judging a voice, as a person does it: the commands, and the page that they write, in a real browser."
-import json, math, os, shutil, subprocess
-from pathlib import Path
+import json, math, shutil, subprocess
 
 import pytest
 
-from conftest import PROGRAM, failed, run
+from conftest import failed, run
 from test_page import browser_page, shoot
 
 

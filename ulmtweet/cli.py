@@ -462,7 +462,7 @@ def report(
     for key in ("judges", "originality", "features"): print(said[key])
     say(f"the whole report: {out}")
 
-# %% ../nbs/21_cli.ipynb #237351c6
+# %% ../nbs/21_cli.ipynb #126efb7d
 @app.command()
 def compare(
     voices: Annotated[list[str], typer.Argument(metavar="VOICE...", help="Names or folders of two voices or more.")],
@@ -477,8 +477,7 @@ def compare(
     """
     from ulmtweet.evaluate import compare_voices, who_said_it
     from ulmtweet.voice import Voice, find_voice
-    loaded = {}
-    for name in voices: loaded[(v := Voice.load(find_voice(name, home))).name] = v
+    loaded = {v.name: v for v in (Voice.load(find_voice(name, home)) for name in voices)}
     if len(loaded) < 2: raise UsageError(f"{len(loaded)} voice to compare; expected two different ones or more")
     rows = compare_voices(list(loaded.values())) if text is None else who_said_it(read_prompt(text), list(loaded.values()))
     if as_json: return print_json(rows)

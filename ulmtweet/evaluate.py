@@ -8,7 +8,7 @@ __all__ = ['DRAWS', 'TOKEN_ORDER', 'CHARACTER_ORDER', 'COUNTED', 'IMITATING', 'S
            'prediction_rows', 'guesses', 'without_handles', 'unprompted_tweets', 'next_tweets', 'size_curve',
            'who_said_it', 'compare_voices']
 
-# %% ../nbs/08_evaluate.ipynb #5eb11560
+# %% ../nbs/08_evaluate.ipynb #796dff07
 import math, tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -17,12 +17,12 @@ from itertools import accumulate
 import numpy as np
 
 from .bases import load_base
-from .core import HANDLE, ModelError, UlmtweetError, UsageError, sha256_file
+from .core import HANDLE, UlmtweetError, UsageError, sha256_file
 from .data import Split
 from .generate import Sampling, sample_tweets
 from .tokens import EOT_ID, Tokens, train_char
 from .train import Recipe, prepare_training, run_training
-from .voice import Voice, bits_per_character, token_nats, tweet_nats
+from .voice import Voice, token_nats, tweet_nats
 
 # %% ../nbs/08_evaluate.ipynb #57271f33
 DRAWS = 1000 # of the bootstrap; the interval's ends then vary by some per cent of its width

@@ -6,7 +6,7 @@
 __all__ = ['GRID', 'BEST', 'FOLDS', 'REPEATS', 'classifiers', 'equal_piles', 'judged', 'tuned_forest', 'auc_interval',
            'real_or_generated', 'telling_words', 'outcome_words', 'extremes', 'describe_judgement']
 
-# %% ../nbs/08c_judge.ipynb #890f3607
+# %% ../nbs/08c_judge.ipynb #7afa5b4d
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from .core import UsageError
 from .evaluate import bootstrap_interval
-from .style import is_content, word_rates, words
+from .style import word_rates
 
 # %% ../nbs/08c_judge.ipynb #fb738ac5
 GRID = dict(n_estimators=[100, 200, 300], criterion=["gini", "entropy"], max_depth=[None, 2, 6, 10], min_samples_split=[5, 10], min_samples_leaf=[3, 6]) # Elm's

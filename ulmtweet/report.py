@@ -8,16 +8,16 @@ __all__ = ['TWEETS', 'SCRATCH', 'GRID', 'CURVE', 'STEPS', 'REAL', 'GENERATED', '
            'draw_topics', 'draw_drift', 'draw_months', 'draw_curve', 'sentences', 'render', 'card_section',
            'save_report']
 
-# %% ../nbs/09_report.ipynb #1835929d
-import html, math, time
-from collections.abc import Callable, Sequence
+# %% ../nbs/09_report.ipynb #afb54fbd
+import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from jinja2 import Environment
 
 from .core import atomic_write, write_json
-from .evaluate import IMITATING, guesses, held_out_split, next_tweets, prediction_rows, size_curve, surprise_row, unprompted_tweets, without_handles
+from .evaluate import IMITATING, guesses, held_out_split, next_tweets, prediction_rows, size_curve, unprompted_tweets, without_handles
 from .generate import Sampling
 from .judge import BEST, REPEATS, describe_judgement, extremes, outcome_words, real_or_generated, telling_words, tuned_forest
 from .originality import CopyIndex, originality
