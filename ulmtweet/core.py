@@ -6,10 +6,10 @@
 __all__ = ['ASSETS', 'EMOJI', 'HANDLE', 'INVISIBLE', 'UlmtweetError', 'UsageError', 'DataError', 'ModelError', 'StorageError',
            'NetworkError', 'home_folder', 'voices_folder', 'set_seed', 'storage_errors', 'reading_errors', 'sync_path',
            'atomic_write', 'atomic_folder', 'says_something', 'sha256_file', 'write_checksums', 'verify_checksums',
-           'read_json', 'write_json', 'describe_seconds']
+           'read_json', 'write_json', 'interrupt_noticed', 'describe_seconds']
 
 # %% ../nbs/00_core.ipynb #530ff064
-import contextlib, hashlib, json, os, random, re, shutil, tempfile
+import contextlib, hashlib, json, os, random, re, shutil, signal, tempfile, threading
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -209,6 +209,21 @@ def write_json(
 ):
     "Write an indented JSON file, atomically."
     atomic_write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+# %% ../nbs/00_core.ipynb #62382f2a
+@contextlib.contextmanager
+def interrupt_noticed() -> Iterator[list]: # Not empty once Ctrl-C was pressed; a second one stops at once
+    "Let the step that is under way come to its end."
+    noticed = []
+    def notice(*args):
+        noticed.append(True)
+        signal.signal(signal.SIGINT, before)
+    if threading.current_thread() is not threading.main_thread():
+        yield noticed
+        return
+    before = signal.signal(signal.SIGINT, notice)
+    try: yield noticed
+    finally: signal.signal(signal.SIGINT, before)
 
 # %% ../nbs/00_core.ipynb #edbfbab2
 def describe_seconds(

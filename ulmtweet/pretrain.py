@@ -7,11 +7,11 @@ __all__ = ['TEXT', 'LONGEST', 'TOKENIZER_CHARACTERS', 'HOLD_BACK', 'VALID_CHARAC
            'READING', 'TRAINING', 'FINISHED', 'VALIDATIONS', 'BASE_CARD', 'corpus_files', 'documents', 'is_held_back',
            'train_tokenizer', 'Corpus', 'encode_corpus', 'load_corpus', 'Pretraining', 'chunk_ends', 'read_chunk',
            'rate_at', 'Run', 'process', 'processes', 'average_gradients', 'gather_rows', 'matmul_peak', 'best_device',
-           'write_lines', 'interrupt_noticed', 'Start', 'pretrain', 'checksum', 'working_folder', 'prepare_corpus',
-           'finish_base', 'base_card']
+           'write_lines', 'Start', 'pretrain', 'checksum', 'working_folder', 'prepare_corpus', 'finish_base',
+           'base_card']
 
 # %% ../nbs/10_pretrain.ipynb #5eb395ce
-import hashlib, json, lzma, math, os, shutil, signal, threading, time, zlib
+import hashlib, json, lzma, math, os, shutil, time, zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from .core import DataError, ModelError, UsageError, atomic_write, read_json, sha256_file, storage_errors, write_json
+from .core import DataError, ModelError, UsageError, atomic_write, interrupt_noticed, read_json, sha256_file, storage_errors, write_json
 from .generate import Request, Sampling, sample_ids
 from .tokens import EOT_ID, Tokens, load_tokenizer, train_char, train_subword
 from .voice import AWDLSTM, FORMAT, Voice, bits_per_character, check_weights, fast_dtype
@@ -386,21 +386,6 @@ def write_lines(
     requests = [Request(i, tokenizer.encode(text)) for i, text in enumerate(openings)]
     lines = {i: tokenizer.decode(requests[i].ids + ids) for i, ids, _ in sample_ids(model, requests, Sampling(max_tokens=30), seed)}
     return [lines[i] for i in range(len(openings))]
-
-# %% ../nbs/10_pretrain.ipynb #18cd980f
-@contextmanager
-def interrupt_noticed() -> Iterator[list]: # Not empty once Ctrl-C was pressed; a second one stops at once
-    "Let the step that is under way come to its end."
-    noticed = []
-    def notice(*args):
-        noticed.append(True)
-        signal.signal(signal.SIGINT, before)
-    if threading.current_thread() is not threading.main_thread():
-        yield noticed
-        return
-    before = signal.signal(signal.SIGINT, notice)
-    try: yield noticed
-    finally: signal.signal(signal.SIGINT, before)
 
 # %% ../nbs/10_pretrain.ipynb #47d31178
 @patch

@@ -32,7 +32,7 @@ from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save
 
 from .bases import load_base
-from .core import (DataError, ModelError, UsageError, atomic_write, home_folder, read_json, set_seed, sha256_file,
+from .core import (DataError, ModelError, UsageError, atomic_write, home_folder, interrupt_noticed, read_json, set_seed, sha256_file,
                            storage_errors, voices_folder, write_json)
 from .data import Split, split_by_time, tweet_dataloaders
 from .generate import generate_tweets
@@ -424,21 +424,24 @@ def find_rate(self: Training) -> FoundRate:
 # %% ../nbs/07_train.ipynb #55f5ceeb
 @patch
 def run_stages(self: Training):
-    "Train every stage that is not finished yet, with a checkpoint after each."
+    "Train every stage that is not finished yet, with a checkpoint after each; Ctrl-C is noticed at the end of a batch."
     batches, began, trained = self.batches(), time.monotonic(), 0
     total, before = sum(batches), sum(batches[:len(self.done) + 1])
-    for stage, n in zip(self.stages[len(self.done):], batches[len(self.done) + 1:]):
-        start = time.monotonic()
-        def report(done, _, row):
-            if row: self.log.append(row)
-            now = trained + done
-            self.tell(TRAINING, before + now, total, stage, (time.monotonic() - began) / now * (total - before - now))
-        self.best = train_stage(self.model, self.tokenizer, self.split, stage, self.rate, self.best, self.recipe, report)
-        trained += n
-        self.done.append(dict(name=stage.name, epochs=stage.epochs, seconds=round(time.monotonic() - start, 1),
-                              bits_per_character=round(self.best, 4), samples=self.samples()))
-        self.save_checkpoint()
-        self.tell(TRAINING, before + trained, total, stage, (time.monotonic() - began) / trained * (total - before - trained))
+    with interrupt_noticed() as interrupted:
+        for stage, n in zip(self.stages[len(self.done):], batches[len(self.done) + 1:]):
+            start = time.monotonic()
+            def report(done, _, row):
+                if interrupted: raise KeyboardInterrupt
+                if row: self.log.append(row)
+                now = trained + done
+                self.tell(TRAINING, before + now, total, stage, (time.monotonic() - began) / now * (total - before - now))
+            self.best = train_stage(self.model, self.tokenizer, self.split, stage, self.rate, self.best, self.recipe, report)
+            trained += n
+            self.done.append(dict(name=stage.name, epochs=stage.epochs, seconds=round(time.monotonic() - start, 1),
+                                  bits_per_character=round(self.best, 4), samples=self.samples()))
+            self.save_checkpoint()
+            if interrupted: raise KeyboardInterrupt
+            self.tell(TRAINING, before + trained, total, stage, (time.monotonic() - began) / trained * (total - before - trained))
 
 # %% ../nbs/07_train.ipynb #bd34d4af
 @patch
