@@ -78,20 +78,6 @@ def test_predict_copy_and_download(home):
 
 
 @pytest.mark.slow
-def test_judge_and_download_the_report_on_a_phone(home, tmp_path):
-    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
-    with server(tmp_path) as address, browser_page(address, 390, 844) as page:
-        page.get_by_text("How good is the voice small?").click()
-        page.get_by_role("button", name="Judge it").click()
-        page.get_by_text("The sharpest judge").wait_for(timeout=180_000)
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Download the whole report").click()
-        assert "How good is the voice small?" in Path(download.value.path()).read_text(encoding="utf-8")
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        shoot(page, "report-phone")
-
-
-@pytest.mark.slow
 def test_fits_a_phone(home):
     with server(home) as address, browser_page(address, 390, 844) as page:
         page.get_by_role("button", name="What next?").click()
