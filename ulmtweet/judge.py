@@ -64,7 +64,7 @@ def judged(
     _, groups = np.unique([t.casefold() for t in tweets], return_inverse=True)
     found, tweets = np.full(len(tweets), np.nan), np.array(tweets, object)
     for learn, test in folds.split(tweets, labels, groups):
-        found[test] = clone(classifier).fit(tweets[learn], labels[learn]).predict_proba(tweets[test])[:, 1]
+        found[test] = clone(classifier).fit(tweets[learn], labels[learn]).predict_proba(tweets[test])[:, 1].round(9) # a forest adds its trees in any order
     return found
 
 # %% ../nbs/08c_judge.ipynb #a3fb8a45
