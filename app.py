@@ -133,7 +133,7 @@ def show_report(meta: dict):
         make_report(open_voice(meta["folder"], meta["created"]), bar.progress)
         bar.empty()
     path = Path(meta["folder"])/"report.html"
-    if sentences := report_sentences(meta["folder"]):
+    if path.is_file() and (sentences := report_sentences(meta["folder"])):
         for sentence in sentences:
             st.text(sentence)
         st.download_button("Download the whole report", path.read_bytes(), f"{meta['name']}-report.html", "text/html", width="stretch", on_click="ignore")

@@ -88,6 +88,22 @@ def test_fits_a_phone(home):
 
 
 @pytest.mark.slow
+def test_judge_on_a_phone(home, tmp_path):
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    with server(tmp_path) as address, browser_page(address, 390, 844) as page:
+        page.set_default_timeout(200_000)
+        page.get_by_text("How good is the voice small?").click()
+        page.get_by_role("button", name="Judge it").click()
+        said = page.get_by_text("The sharpest judge")
+        said.wait_for()
+        assert said.bounding_box()["width"] <= 390 and page.evaluate("document.documentElement.scrollWidth") <= 390
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download the whole report").click()
+        assert Path(download.value.path()).read_bytes() == (tmp_path/"voices"/"small"/"report.html").read_bytes()
+        shoot(page, "judged-phone")
+
+
+@pytest.mark.slow
 def test_first_visit_trains_on_the_sample_with_live_progress(tmp_path):
     with server(tmp_path) as address, browser_page(address) as page:
         page.get_by_text("There is no voice yet.").wait_for()

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['app', 'Home', 'Json', 'Seed', 'FILES', 'CLEANING', 'COLUMN', 'Base', 'Tokens', 'Lr', 'VoiceArgument', 'say',
            'Commands', 'frame', 'print_json', 'print_table', 'read_prompt', 'predict', 'print_tweets', 'reads_tweets',
-           'say_report', 'data', 'default_name', 'drawn_bar', 'progress_bar', 'watched_training', 'run_training',
-           'train', 'update', 'demo', 'print_voice', 'voices', 'info', 'lr_find', 'report_bar', 'report', 'compare',
-           'stories', 'pretraining_bar', 'pretrain']
+           'say_report', 'data', 'default_name', 'drawn_bar', 'progress_bar', 'watched_training', 'days_of',
+           'run_training', 'train', 'update', 'demo', 'print_voice', 'voices', 'info', 'lr_find', 'report_bar',
+           'report', 'compare', 'stories', 'pretraining_bar', 'pretrain']
 
 # %% ../nbs/21_cli.ipynb #b7d5fb16
 import functools, inspect, json, os, re, select, stat, sys
@@ -248,15 +248,16 @@ def watched_training(name, home):
         say("stopped; finished stages are kept: repeat the command to go on after the last one")
         raise
 
+def days_of(tweets): return tweets.time.dt.strftime("%Y-%m-%d").fillna("").tolist()
+
 def run_training(tweets, report, name, home, overwrite, **choices):
     "Train with progress."
     from ulmtweet.clean import check_enough
     from ulmtweet.train import fine_tune
     say_report(report)
     if advice := check_enough(report): say(advice)
-    days = tweets.time.dt.strftime("%Y-%m-%d").fillna("").tolist()
     with watched_training(name, home) as progress:
-        return fine_tune(tweets.text.tolist(), name, home=home, overwrite=overwrite, progress=progress, cleaning=report["options"], days=days, **choices)
+        return fine_tune(tweets.text.tolist(), name, home=home, overwrite=overwrite, progress=progress, cleaning=report["options"], days=days_of(tweets), **choices)
 
 # %% ../nbs/21_cli.ipynb #8e01a65a
 @app.command()
@@ -310,7 +311,7 @@ def update(
     tweets, report = clean_tweets(read_tweets(files, column, home), CleanOptions(**Voice.load(folder).meta.get("cleaning") or {}))
     say_report(report)
     with watched_training(folder.name, home) as progress:
-        updated = update_voice(tweets.text.tolist(), folder, Recipe(lr=lr, epochs=epochs, seed=seed), home, overwrite=overwrite, progress=progress)
+        updated = update_voice(tweets.text.tolist(), folder, Recipe(lr=lr, epochs=epochs, seed=seed), home, overwrite=overwrite, days=days_of(tweets), progress=progress)
     if as_json: print_json(updated.meta | dict(folder=str(updated.folder)))
     else: print_voice(updated.meta | dict(folder=str(updated.folder)))
 
@@ -446,12 +447,11 @@ def report(
 
     Example: ulmtweet report juno --quick --out juno.html
     """
-    from ulmtweet.report import NAMES, measure_voice, save_report, sentences
+    from ulmtweet.report import NAMES, check_place, measure_voice, save_report, sentences
     from ulmtweet.voice import Voice, find_voice
     loaded = Voice.load(find_voice(voice, home))
     out = out or loaded.folder/"report.html"
-    if out.suffix != ".html": raise UsageError(f"--out is {out}; expected a file that ends in .html (the JSON file gets its name)")
-    if not os.access(out.parent, os.W_OK): raise StorageError(f"cannot write {out}: {out.parent} is no folder that can be written to; choose another --out")
+    check_place(out)
     with report_bar() as bar: measured = measure_voice(loaded, quick, grid, curve, seed=seed, progress=bar, home=home)
     save_report(measured, out, loaded.folder/"card.md" if out.parent == loaded.folder else None)
     if as_json: return print_json(measured | dict(page=str(out)))
@@ -475,11 +475,16 @@ def compare(
 
     Example: ulmtweet compare juno elonmusk --text "The rocket is late again"
     """
+    from ulmtweet.clean import clean_text
     from ulmtweet.evaluate import compare_voices, who_said_it
     from ulmtweet.voice import Voice, find_voice
-    loaded = {v.name: v for v in (Voice.load(find_voice(name, home)) for name in voices)}
+    loaded = {}
+    for folder in dict.fromkeys(find_voice(name, home).resolve() for name in voices):
+        if folder.name in loaded: raise UsageError(f"two voices have the name {folder.name}: rename the folder of one")
+        loaded[folder.name] = Voice.load(folder)
+        loaded[folder.name].meta["name"] = folder.name
     if len(loaded) < 2: raise UsageError(f"{len(loaded)} voice to compare; expected two different ones or more")
-    rows = compare_voices(list(loaded.values())) if text is None else who_said_it(read_prompt(text), list(loaded.values()))
+    rows = compare_voices(list(loaded.values())) if text is None else who_said_it(clean_text(read_prompt(text)), list(loaded.values()))
     if as_json: return print_json(rows)
     if text is not None: return print_table([{"voice": r["voice"], "probability": f"{r['probability']:.1%}", "bits per character": f"{r['bits_per_character']:.3f}"} for r in rows])
     print_table([{"voice": r["voice"], "tweets": r["tweets"], "bits per character": f"{r['bits_per_character']:.3f}", "without handles": r["without_handles"] and f"{r['without_handles']:.3f}",
@@ -509,13 +514,14 @@ def stories(
     from ulmtweet.stories import story_topics, write_story
     from ulmtweet.style import TopicModel
     seed = int.from_bytes(os.urandom(3), "big") if seed is None else seed
-    topics = TopicModel(loaded.originals) if len(loaded.originals) >= 20 else None
+    try: topics = TopicModel(loaded.originals)
+    except UsageError: topics = None # too few tweets, or too few words
     written = []
     for i in range(n):
-        written.append(story := write_story(loaded, theme, tweets, Sampling(temperature), seed + i))
+        written.append(story := write_story(loaded, theme, tweets, Sampling(temperature), seed, i))
         if as_json: continue
-        print(story.text)
-        if topics: print("  (about " + ", ".join(story_topics([story], topics)[0]["words"][:4]) + ")")
+        print(story.text or "(no whole tweet came; try another --theme or --seed)")
+        if topics and story.lines: print("  (about " + ", ".join(story_topics([story], topics)[0]["words"][:4]) + ")")
         print(flush=True)
     rows = [dict(theme=s.theme, tweets=[vars(line) for line in s.lines], **(dict(topic=story_topics([s], topics)[0]) if topics else {})) for s in written]
     if as_json: print_json(rows)

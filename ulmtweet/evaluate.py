@@ -4,25 +4,26 @@
 
 # %% auto #0
 __all__ = ['DRAWS', 'TOKEN_ORDER', 'CHARACTER_ORDER', 'COUNTED', 'IMITATING', 'SIZES', 'bootstrap_interval', 'surprise_row',
-           'NGrams', 'newest', 'counting_rows', 'voice_row', 'held_out_split', 'base_of', 'from_scratch',
-           'prediction_rows', 'guesses', 'without_handles', 'unprompted_tweets', 'next_tweets', 'size_curve',
-           'who_said_it', 'compare_voices']
+           'NGrams', 'newest', 'counting_rows', 'voice_row', 'held_out_split', 'base_of', 'same_recipe', 'from_scratch',
+           'prediction_rows', 'guesses', 'without_handles', 'unprompted_tweets', 'next_tweets', 'start_of',
+           'size_curve', 'who_said_it', 'compare_voices']
 
 # %% ../nbs/08_evaluate.ipynb #796dff07
 import math, tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 
 from .bases import load_base
-from .core import HANDLE, UlmtweetError, UsageError, sha256_file
+from .core import HANDLE, UlmtweetError, UsageError, home_folder, set_seed, sha256_file
 from .data import Split
 from .generate import Sampling, sample_tweets
 from .tokens import EOT_ID, Tokens, train_char
-from .train import Recipe, prepare_training, run_training
-from .voice import Voice, token_nats, tweet_nats
+from .train import Recipe, prepare_training, run_training, with_words
+from .voice import AWDLSTM, Voice, token_nats, tweet_nats
 
 # %% ../nbs/08_evaluate.ipynb #57271f33
 DRAWS = 1000 # of the bootstrap; the interval's ends then vary by some per cent of its width
@@ -146,18 +147,30 @@ def base_of(
     voice: Voice, # Whose description names its base
     home=None, # As for `core.home_folder`
 ) -> Voice | None: # None if there was none, or it is not here any more, or has changed
-    "The base that a voice was made from."
-    try: base = load_base(voice.meta["base"]["name"], home) if "sha256" in voice.meta["base"] else None
+    "The base that a voice was made from, with the voice's words."
+    name, sha256 = voice.meta["base"]["name"], voice.meta["base"].get("sha256")
+    if not sha256 or name == "wt103" and not (home_folder(home)/"bases"/name).is_dir(): return None # nothing is downloaded for this
+    try: base = load_base(name, home)
     except UlmtweetError: return None
-    return base if base and base.tokenizer.dumps() == voice.tokenizer.dumps() and sha256_file(base.folder/"model.safetensors") == voice.meta["base"]["sha256"] else None
+    if sha256_file(base.folder/"model.safetensors") != sha256: return None
+    if base.tokenizer.kind == "word" and base.meta.get("kind") == "base": return with_words(base, voice.tokenizer)
+    return base
+
+def same_recipe(
+    voice: Voice, # Any voice
+) -> Recipe: # Learning rate and epochs are found anew
+    "How a voice was trained, for other data or another start."
+    return Recipe(**{k: voice.meta["recipe"][k] for k in ("drop_mult", "wd", "patience", "seed")})
 
 def from_scratch(
     voice: Voice, # With its tweets
     progress: Callable = lambda status: None, # As for `train.fine_tune`
 ) -> Voice: # Not saved
-    "The same network trained on the person's tweets alone, with the same split and tokens."
+    "The same network trained on the person's tweets alone, with the same split, tokens and regularisation."
     with tempfile.TemporaryDirectory() as home:
-        training = prepare_training(held_out_split(voice), "scratch", "none", voice.tokenizer.kind, Recipe(seed=voice.meta["recipe"]["seed"]), home, progress)
+        training = prepare_training(held_out_split(voice), "scratch", "none", voice.tokenizer.kind, same_recipe(voice), home, progress)
+        set_seed(training.recipe.seed)
+        training.model, training.tokenizer = AWDLSTM(**voice.model.shape, drop_mult=training.recipe.drop_mult), voice.tokenizer
         return run_training(training)
 
 # %% ../nbs/08_evaluate.ipynb #24dcd616
@@ -237,20 +250,28 @@ def next_tweets(
 # %% ../nbs/08_evaluate.ipynb #b2c96b75
 SIZES = (0.1, 0.25, 0.5, 1.) # shares of the training tweets
 
+def start_of(
+    voice: Voice, # Any voice
+    home=None, # As for `core.home_folder`
+) -> str | Path: # As `train.prepare_training` takes it
+    "What a voice was trained from; raises `UsageError` if it is not there any more."
+    if voice.meta["base"]["name"] == "none": return "none"
+    if base := base_of(voice, home): return base.folder
+    raise UsageError(f"the base {voice.meta['base']['name']!r} that the voice {voice.name!r} was made from is not here, or has changed; leave --curve out, or train the voice again")
+
 def size_curve(
     voice: Voice, # With its tweets
     sizes: Sequence[float] = SIZES, # Shares of its training tweets, above 0 up to 1
     progress: Callable = lambda status: None, # As for `train.fine_tune`
     home=None, # As for `core.home_folder`
 ) -> list[dict]: # `tweets`, `bits_per_character` on the same test tweets
-    "How well voices predict that learnt from fewer tweets."
-    split, rows = held_out_split(voice), []
-    for share in sizes:
+    "How well voices predict that learnt from fewer tweets; raises `UsageError` if the base is not there."
+    split, rows, base = held_out_split(voice), [], start_of(voice, home)
+    for i, share in enumerate(sizes):
         n = max(round(len(split.train) * share), 10)
         with tempfile.TemporaryDirectory() as work:
-            base = voice.meta["base"]["name"] if voice.meta["base"]["name"] == "none" or not (b := base_of(voice, home)) else b.folder
-            training = prepare_training(split._replace(train=split.train[-n:]), "part", base, voice.tokenizer.kind, Recipe(seed=voice.meta["recipe"]["seed"]), work, progress)
-            made = run_training(training)
+            made = run_training(prepare_training(split._replace(train=split.train[-n:]), "part", base, voice.tokenizer.kind, same_recipe(voice), work,
+                                                 lambda status: progress(status | dict(fraction=(i + status["fraction"]) / len(sizes)))))
         rows.append(dict(tweets=n, bits_per_character=made.meta["metrics"]["test"]["bits_per_character"]))
     return rows
 

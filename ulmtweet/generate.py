@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MAX_WEIGHTED', 'MAX_DRAWS', 'Sampling', 'choose_tokens', 'step', 'tweet_uniforms', 'Request', 'inner_pieces',
-           'sample_ids', 'weighted_length', 'Tweet', 'clean_prompt', 'sample_tweets', 'generate_tweets']
+           'sample_ids', 'weighted_length', 'Tweet', 'clean_prompt', 'request', 'whole_tweet', 'never_picked',
+           'sample_tweets', 'generate_tweets']
 
 # %% ../nbs/06_generate.ipynb #b59b1fd3
 import re, unicodedata
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .core import EMOJI, INVISIBLE, UsageError, says_something
-from .tokens import EOT_ID, UNK_ID
+from .tokens import EOT_ID, UNK_ID, Tokens
 from .voice import AWDLSTM, State, Voice
 
 # %% ../nbs/06_generate.ipynb #8137f5dc
@@ -183,6 +184,30 @@ def clean_prompt(
     raise UsageError(f"the prompt has {length} weighted characters or more; expected fewer than {MAX_WEIGHTED}, the length of a tweet")
 
 # %% ../nbs/06_generate.ipynb #3471952a
+def request(
+    tokenizer: Tokens, # Of the voice
+    index: int, # Number of the tweet
+    prompt: str = "", # Clean
+) -> Request:
+    "A tweet to be sampled that begins with a prompt."
+    return Request(index, tokenizer.encode(prompt) if prompt else [], prompt[-1].isalnum() if prompt else tokenizer.kind == "subword")
+
+def whole_tweet(
+    tokenizer: Tokens, # Of the voice
+    prompt: str, # As given to `request`
+    start: Sequence[int], # Its ids
+    ids: Sequence[int], # Sampled ids
+) -> str | None: # None if it did not end, says nothing, is too long or has a part of a character
+    "The text of a sample, if it is a tweet."
+    text = (prompt + tokenizer.decode([*start, *ids]).removeprefix(tokenizer.decode(start))).strip() # unknown words of the prompt stay as they are
+    return text if ids[-1] == EOT_ID and says_something(text) and "\ufffd" not in text and weighted_length(text) <= MAX_WEIGHTED else None
+
+def never_picked(
+    tokenizer: Tokens, # Of the voice
+) -> list[int]: # Ids
+    "Tokens that no tweet should have."
+    return [UNK_ID] if tokenizer.kind == "word" else []
+
 def sample_tweets(
     voice: Voice, # Whose model and tokeniser are used
     prompts: Iterable[tuple[int, str]], # Number of a tweet and its clean prompt
@@ -191,18 +216,15 @@ def sample_tweets(
     bs: int = 512, # Tweets at a time
 ) -> Iterator[tuple[int, Tweet | None]]: # Number and tweet, None if the sample was no whole tweet; in the order of ending
     "Sample tweets and keep the whole ones."
-    starts, tokenizer = {}, voice.tokenizer # prompts that are being continued: text, ids, what the ids say
-    def encoded():
+    tokenizer, begun = voice.tokenizer, {} # prompts that are being continued, with their ids
+    def requests():
         for i, prompt in prompts:
-            start = tokenizer.encode(prompt) if prompt else []
-            starts[i] = prompt, start, tokenizer.decode(start)
-            yield Request(i, start, prompt[-1].isalnum() if prompt else tokenizer.kind == "subword")
-    never = [UNK_ID] if tokenizer.kind == "word" else []
-    for i, ids, nats in sample_ids(voice.model, encoded(), sampling, seed, bs, inner_pieces(tokenizer), never):
-        prompt, start, said = starts.pop(i)
-        text = (prompt + tokenizer.decode(start + ids).removeprefix(said)).strip() # unknown words of the prompt stay as they are
-        whole = ids[-1] == EOT_ID and says_something(text) and "\ufffd" not in text and weighted_length(text) <= MAX_WEIGHTED
-        yield i, Tweet(text, nats / len(ids), len(ids)) if whole else None
+            asked = request(tokenizer, i, prompt)
+            begun[i] = prompt, asked.ids
+            yield asked
+    for i, ids, nats in sample_ids(voice.model, requests(), sampling, seed, bs, inner_pieces(tokenizer), never_picked(tokenizer)):
+        text = whole_tweet(tokenizer, *begun.pop(i), ids)
+        yield i, Tweet(text, nats / len(ids), len(ids)) if text else None
 
 # %% ../nbs/06_generate.ipynb #4a32ef4a
 MAX_DRAWS = 10 # samples drawn at most for each tweet wanted; a prompt may leave too few different endings

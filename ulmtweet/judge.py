@@ -82,14 +82,14 @@ def tuned_forest(
 # %% ../nbs/08c_judge.ipynb #45f00602
 def auc_interval(
     labels: np.ndarray, # (n,) 1 for real
-    scores: np.ndarray, # (n,)
+    scores: np.ndarray, # (repeats, n)
     seed: int = 0, # Same seed, same interval
     draws: int = 300, # Of the bootstrap
 ) -> tuple[float, float]: # 95 %
-    "Bootstrap interval of the area under the curve."
+    "Bootstrap interval of the area under the curve, in the mean of the repetitions."
     rng = np.random.default_rng(seed)
     drawn = [np.concatenate([rng.choice(np.flatnonzero(labels == k), (labels == k).sum()) for k in (0, 1)]) for _ in range(draws)]
-    low, high = np.quantile([roc_auc_score(labels[d], scores[d]) for d in drawn], [0.025, 0.975])
+    low, high = np.quantile([np.mean([roc_auc_score(labels[d], s[d]) for s in scores]) for d in drawn], [0.025, 0.975])
     return float(low), float(high)
 
 def real_or_generated(
@@ -105,11 +105,12 @@ def real_or_generated(
     results = {}
     for name, classifier in classifiers(seed, forest).items():
         progress(name)
-        scores = np.stack([judged(classifier, tweets, labels, seed + i) for i in range(repeats)])      # (repeats, n)
+        try: scores = np.stack([judged(classifier, tweets, labels, seed + i) for i in range(repeats)]) # (repeats, n)
+        except ValueError as e: raise UsageError(f"the tweets can't be judged ({e}); expected tweets with words") from None # none of two letters or more
         right = ((scores > 0.5) == labels).mean(0) # for each tweet: how often it was judged rightly
         aucs = [roc_auc_score(labels, s) for s in scores]
         results[name] = dict(accuracy=float(right.mean()), interval=bootstrap_interval(right), auc=float(np.mean(aucs)),
-                             auc_interval=auc_interval(labels, scores[0], seed), tweets=len(tweets), real=[(t, int(k), float(s)) for t, k, s in zip(tweets, labels, scores.mean(0))])
+                             auc_interval=auc_interval(labels, scores, seed), tweets=len(tweets), real=[(t, int(k), float(s)) for t, k, s in zip(tweets, labels, scores.mean(0))])
     return results
 
 # %% ../nbs/08c_judge.ipynb #bce21b1b
@@ -156,14 +157,14 @@ def extremes(
 
 # %% ../nbs/08c_judge.ipynb #8f9f78b3
 def describe_judgement(
-    accuracy: float, # Of a judge on real and generated tweets
-    interval: tuple[float, float], # Its interval
-    drift: float | None = None, # What the same judge makes of older and newest real tweets
+    judged: dict, # `accuracy` and `interval` of a judge on real and generated tweets
+    drift: dict | None = None, # The same judge's on older and newest real tweets
 ) -> str:
     "What an accuracy means."
-    text = f"right {accuracy:.0%} of the time ({interval[0]:.0%} to {interval[1]:.0%}), where guessing gives 50 %"
+    (low, high), text = judged["interval"], f"right {judged['accuracy']:.0%} of the time"
+    text += f" ({low:.0%} to {high:.0%}), where guessing gives 50 %"
     if drift is None: return text
-    more = 100 * (accuracy - drift)
-    beside = f"older and newest real tweets are told apart {drift:.0%} of the time"
-    if interval[0] <= drift: return f"{text}; {beside}, so the imitation is as close as the person's own past, as far as this many tweets can tell"
+    more = 100 * (judged["accuracy"] - drift["accuracy"])
+    beside = f"older and newest real tweets are told apart {drift['accuracy']:.0%} of the time ({drift['interval'][0]:.0%} to {drift['interval'][1]:.0%})"
+    if low <= drift["interval"][1]: return f"{text}; {beside}, so the imitation is as close as the person's own past, as far as this many tweets can tell"
     return f"{text}; {beside}, so {more:.0f} points are the voice's own"

@@ -169,10 +169,12 @@ def make_report(
     progress: Callable[[float, str], None] = lambda share, text: None, # Called with how far it is, and in words
 ) -> Path: # The HTML file, in the voice's folder
     "Judge a voice quickly; raises `UsageError`, `StorageError`."
-    from ulmtweet.report import measure_voice, save_report # scikit-learn is only needed here
+    from ulmtweet.report import check_place, measure_voice, save_report # scikit-learn is only needed here
+    path = voice.folder/"report.html"
+    check_place(path)
     measured = measure_voice(voice, quick=True, progress=lambda s: progress(s["fraction"], describe_status(s)))
-    save_report(measured, voice.folder/"report.html", voice.folder/"card.md")
-    return voice.folder/"report.html"
+    save_report(measured, path, voice.folder/"card.md")
+    return path
 
 def report_sentences(
     folder: str | Path, # Of a voice

@@ -6,18 +6,18 @@
 __all__ = ['TWEETS', 'SCRATCH', 'GRID', 'CURVE', 'STEPS', 'REAL', 'GENERATED', 'GREY', 'NAMES', 'SECTION', 'measure_prediction',
            'measure_voice', 'draw', 'draw_prediction', 'draw_judges', 'draw_words', 'draw_lengths', 'draw_spans',
            'draw_topics', 'draw_drift', 'draw_months', 'draw_curve', 'sentences', 'render', 'card_section',
-           'save_report']
+           'check_place', 'save_report']
 
 # %% ../nbs/09_report.ipynb #afb54fbd
-import time
+import os, time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
 from jinja2 import Environment
 
-from .core import atomic_write, write_json
-from .evaluate import IMITATING, guesses, held_out_split, next_tweets, prediction_rows, size_curve, unprompted_tweets, without_handles
+from .core import StorageError, UsageError, atomic_write, write_json
+from .evaluate import IMITATING, guesses, held_out_split, next_tweets, prediction_rows, size_curve, start_of, unprompted_tweets, without_handles
 from .generate import Sampling
 from .judge import BEST, REPEATS, describe_judgement, extremes, outcome_words, real_or_generated, telling_words, tuned_forest
 from .originality import CopyIndex, originality
@@ -66,6 +66,7 @@ def measure_voice(
 ) -> dict: # All that the page shows; can be written as JSON
     "Everything there is to know about a voice; raises `UsageError` if it has no tweets."
     split, began = held_out_split(voice), time.monotonic()
+    if curve: start_of(voice, home) # may be gone
     left_out = {SCRATCH: quick, GRID: not grid, CURVE: not curve}
     steps = {k: v / (REPEATS if quick and k.startswith("telling") else 1) for k, v in STEPS.items() if not left_out.get(k)}
     told = _Progress(progress, steps)
@@ -74,13 +75,14 @@ def measure_voice(
     told.step("writing tweets")
     written = unprompted_tweets(voice, TWEETS, sampling, seed)
     beside = next_tweets(voice, split.test[-40:], sampling=sampling, seed=seed)
-    newest, repeats = split.valid + split.test, 1 if quick else REPEATS
+    newest, repeats = (split.valid + split.test)[-TWEETS:], 1 if quick else REPEATS
+    n = min(len(newest), len(written))
     if grid: told.step(GRID)
     forest = tuned_forest(newest, written, seed=seed) if grid else BEST
     judge = lambda step, real, other: real_or_generated(real, other, repeats, seed, forest, lambda name: told.step(step, ("naive_bayes", "random_forest", "logistic_characters").index(name) / 3))
     judged, drifted = judge("telling real from generated", newest, written), judge("telling older from newest real tweets", newest, split.train)
     told.step("counting words, looking for topics")
-    index, everything = CopyIndex(split.train), split.train + newest
+    index, everything = CopyIndex(split.train), split.train + split.valid + split.test
     report = dict(
         voice={k: voice.meta[k] for k in ("name", "created", "base", "tokens", "counts", "parameters")},
         bits_per_character={name: row["bits_per_character"] for name, row in prediction["rows"].items()},
@@ -89,9 +91,9 @@ def measure_voice(
         outcomes=outcome_words(judged["random_forest"]), telling=telling_words(newest, written, seed=seed),
         originality=dict(generated=originality(written, index), person=originality(newest, index)),
         words=top_words(everything, written), features=feature_rows(newest, written), lengths=dict(real=[len(t) for t in newest], generated=[len(t) for t in written]),
-        variety=dict(real=variety(newest), generated=variety(written[:len(newest)])), sentiment=_means(newest, written),
+        variety=dict(real=variety(newest[-n:]), generated=variety(written[:n])), sentiment=_means(newest, written),
         drift=drift(everything, voice.days), months=by_month(everything, voice.days) if len(voice.days) == len(everything) else [],
-        **topic_rows(everything, written, seed=seed),
+        **_topics(everything, written, seed),
         made=dict(sampling=dict(vars(sampling)), seed=seed, quick=quick, repeats=repeats, forest=forest, tweets=len(written), versions={p: version(p) for p in ("ulmtweet", "torch", "scikit-learn")}))
     if curve:
         report["curve"] = size_curve(voice, home=home, progress=lambda s: told.step(CURVE, s["fraction"]))
@@ -99,6 +101,10 @@ def measure_voice(
     return report
 
 def _figures(judged): return {name: {k: v for k, v in row.items() if k != "real"} for name, row in judged.items()}
+
+def _topics(real, generated, seed):
+    try: return topic_rows(real, generated, seed=seed)
+    except UsageError: return dict(topics=[], coherence=None) # nothing but emoji and little words
 
 def _means(real, generated):
     scores = [sentiment(t) for t in (real, generated)]
@@ -144,7 +150,7 @@ def draw_judges(report: dict) -> str:
     alt, chart = _chart(rows)
     y, colour = alt.Y("judge:N", sort=None, title=None, axis=alt.Axis(labelLimit=300)), _colours(alt, **{"real or generated": GENERATED, "older or newest (both real)": REAL})
     offset = alt.YOffset("pile:N", scale=alt.Scale(paddingOuter=0.6))
-    scale = alt.Scale(domain=[0.4, 1])
+    scale = alt.Scale(domain=[min(0.4, *(r["low"] for r in rows)), 1])
     dots = chart.mark_point(filled=True, size=70, opacity=1).encode(alt.X("accuracy:Q", title="share judged rightly", axis=alt.Axis(format="%"), scale=scale), y, colour, yOffset=offset)
     lines = chart.mark_rule(strokeWidth=2).encode(alt.X("low:Q", scale=scale), y, colour, x2="high:Q", yOffset=offset)
     half = alt.Chart(alt.Data(values=[dict(x=0.5)])).mark_rule(strokeDash=[4, 3], color=GREY).encode(alt.X("x:Q", scale=scale))
@@ -182,19 +188,19 @@ def draw_topics(report: dict) -> str:
     return draw(chart.mark_bar(height=8).encode(alt.X("share:Q", title="share of what is talked about", axis=alt.Axis(format="%")), y, _colours(alt, real=REAL, generated=GENERATED),
                                                yOffset=alt.YOffset("pile:N", sort=["real", "generated"])))
 
-def _small_lines(rows, x, order):
+def _small_lines(rows, order):
     names = [k for k in rows[0] if k not in ("part", "month", "tweets") and any(r[k] for r in rows)]
-    alt, chart = _chart([dict(x=str(r[x]), measure=k.replace("_", " "), value=r[k]) for r in rows for k in names], width=150, height=80)
-    return draw(chart.mark_line(point=True, color=REAL).encode(alt.X("x:N", sort=None, title=order, axis=alt.Axis(labels=False, ticks=False)), alt.Y("value:Q", title=None, scale=alt.Scale(zero=True)))
+    alt, chart = _chart([dict(x=i, measure=k.replace("_", " "), value=r[k]) for i, r in enumerate(rows) for k in names], width=150, height=80)
+    return draw(chart.mark_line(point=True, color=REAL).encode(alt.X("x:O", title=order, axis=alt.Axis(labels=False, ticks=False)), alt.Y("value:Q", title=None, scale=alt.Scale(zero=True)))
                 .facet(alt.Facet("measure:N", title=None, sort=None), columns=3).resolve_scale(y="independent"))
 
 def draw_drift(report: dict) -> str:
     "How the person's tweets changed, part by part."
-    return _small_lines(report["drift"], "part", "older to newer")
+    return _small_lines(report["drift"], "older to newer")
 
 def draw_months(report: dict) -> str:
     "How the person's tweets change with the month."
-    return _small_lines(report["months"], "month", "January to December")
+    return _small_lines(report["months"], "January to December")
 
 def draw_curve(report: dict) -> str:
     "Bits per character against the number of tweets learnt from."
@@ -212,15 +218,15 @@ def sentences(
     hardest = max(judged, key=lambda k: judged[k]["accuracy"])
     own, theirs = report["originality"]["generated"], report["originality"]["person"]
     differ = sorted((f for f in report["features"] if f["difference"] and abs(f["difference"]) >= 0.2), key=lambda f: -abs(f["difference"]))
-    apart = max(report["topics"], key=lambda t: abs(t["generated"] - t["real"]))
+    apart = max(report["topics"], key=lambda t: abs(t["generated"] - t["real"]), default=None)
     percent = lambda x: f"{x:.1%}" if 0 < x < 0.1 else f"{x:.0%}"
     return dict(
         prediction=f"Each character of a new tweet surprises the voice by {bits:.2f} bits, {abs(fewer):.0%} {'fewer' if fewer > 0 else 'more'} than the best of the others here ({NAMES[best]}). The thin lines are 95 % intervals.",
-        judges=f"The sharpest judge, {NAMES[hardest]}, is {describe_judgement(judged[hardest]['accuracy'], judged[hardest]['interval'], drifted[hardest]['accuracy'])}.",
+        judges=f"The sharpest judge, {NAMES[hardest]}, is {describe_judgement(judged[hardest], drifted[hardest])}.",
         words="Bars of the same length mean that the voice uses a word as often as the person.",
         features="Nothing differs by 0.2 standard deviations or more." if not differ else "What differs most: " + "; ".join(f"{f['feature']} ({f['real']:.1f} real, {f['generated']:.1f} generated)" for f in differ[:3]) + ".",
         originality=f"{percent(own['copies'])} of the voice's tweets are word for word in what it learnt from, {percent(own['near_copies'])} nearly; of the person's own newest tweets {percent(theirs['copies'])} and {percent(theirs['near_copies'])} repeat an older one.",
-        topics=f"The largest difference: {percent(apart['real'])} of the person's talk and {percent(apart['generated'])} of the voice's is about \"{', '.join(apart['words'][:4])}\".",
+        topics=apart and f"The largest difference: {percent(apart['real'])} of the person's talk and {percent(apart['generated'])} of the voice's is about \"{', '.join(apart['words'][:4])}\".",
         drift="What has changed in the person's own tweets, from the oldest to the newest tenth, is out of reach for a voice that learnt from the older ones.",
         months="The same by month of the year, all years together.",
         curve="Where the line still falls, more tweets would make a better voice.")
@@ -272,7 +278,7 @@ _BODY = """
 <table><tr><th>of a tweet, on average</th><th class="n">real</th><th class="n">generated</th><th class="n">difference (standard deviations)</th></tr>{% for f in r.features %}<tr><td>{{ f.feature }}</td><td class="n">{{ "%.2f"|format(f.real) }}</td><td class="n">{{ "%.2f"|format(f.generated) }}</td><td class="n">{% if f.difference is not none %}{{ "%+.2f"|format(f.difference) }}{% endif %}</td></tr>{% endfor %}
 {% for k, label in [("distinct_1", "share of words that are different"), ("distinct_2", "share of pairs of words that are different"), ("distinct_3", "share of triples that are different"), ("self_similarity", "similarity to the most similar other tweet")] %}<tr><td>{{ label }} (as many tweets of either)</td><td class="n">{{ "%.2f"|format(r.variety.real[k]) }}</td><td class="n">{{ "%.2f"|format(r.variety.generated[k]) }}</td><td></td></tr>{% endfor %}
 {% if r.sentiment %}<tr><td>mood, from -1 (bad) to 1 (good)</td><td class="n">{{ "%.2f"|format(r.sentiment.real) }}</td><td class="n">{{ "%.2f"|format(r.sentiment.generated) }}</td><td></td></tr>{% endif %}</table>
-<h2>Topics</h2>{{ figure("topics", s.topics) }}<p>How much the words of a topic belong together (normalised pointwise mutual information, from -1 to 1): {{ "%.2f"|format(r.coherence.real) }} for topics of the real tweets, {{ "%.2f"|format(r.coherence.generated) }} for those of the generated ones.</p>
+{% if r.topics %}<h2>Topics</h2>{{ figure("topics", s.topics) }}<p>How much the words of a topic belong together (normalised pointwise mutual information, from -1 to 1): {{ "%.2f"|format(r.coherence.real) }} for topics of the real tweets, {{ "%.2f"|format(r.coherence.generated) }} for those of as many generated ones.</p>{% endif %}
 <h2>How the person has changed</h2>{{ figure("drift", s.drift) }}{% if r.months %}{{ figure("months", s.months) }}{% endif %}
 <h2>How this was made</h2><p class="small">{{ r.made.tweets }} tweets without a prompt, with {% for k, x in r.made.sampling.items() %}{{ k.replace("_", " ") }} {{ x }}, {% endfor %}seed {{ r.made.seed }} (<code>ulmtweet predict</code> picks more likely tokens: that reads better, and is easier to tell from real tweets); {{ r.made.repeats }} repetition{{ "s" if r.made.repeats > 1 }} of 5 folds; {{ r.made.seconds }} seconds; {% for k, x in r.made.versions.items() %}{{ k }} {{ x }}{{ ", " if not loop.last }}{% endfor %}. <code>ulmtweet report {{ v.name }}{{ " --quick" if r.made.quick }}</code></p>
 </body></html>
@@ -283,7 +289,8 @@ def render(
     report: dict, # From `measure_voice`
 ) -> str: # HTML, without anything that would be loaded or run
     "The report as a page."
-    drawn = dict(prediction=draw_prediction, judges=draw_judges, spans=draw_spans, words=draw_words, lengths=draw_lengths, topics=draw_topics, drift=draw_drift)
+    drawn = dict(prediction=draw_prediction, judges=draw_judges, spans=draw_spans, words=draw_words, lengths=draw_lengths, drift=draw_drift)
+    if report["topics"]: drawn["topics"] = draw_topics
     if report["months"]: drawn["months"] = draw_months
     if report.get("curve"): drawn["curve"] = draw_curve
     page = Environment(autoescape=True).from_string(_TOP + _BODY) # tweets are foreign text
@@ -301,6 +308,14 @@ def card_section(
 
 SECTION = "\n## How good it is\n"
 
+def check_place(
+    path: str | Path, # Of a report to be made
+):
+    "Raise `UsageError` or `StorageError` if a report can't be written there."
+    path = Path(path)
+    if path.suffix != ".html": raise UsageError(f"the report's file is {path}; expected one that ends in .html (the JSON file gets its name)")
+    if not os.access(path.parent, os.W_OK): raise StorageError(f"cannot write {path}: {path.parent} is no folder that can be written to; choose another place for the report")
+
 def save_report(
     report: dict, # From `measure_voice`
     path: str | Path, # Of the HTML file; the JSON file gets the same name and the ending .json
@@ -308,8 +323,9 @@ def save_report(
 ):
     "Write the page, the figures and the card; raises `StorageError`."
     path = Path(path)
-    write_json(path.with_suffix(".json"), report)
     atomic_write(path, render(report))
     if card and Path(card).is_file():
-        text = Path(card).read_text(encoding="utf-8", errors="replace")
-        atomic_write(card, text.split(SECTION)[0] + card_section(report))
+        before, _, old = Path(card).read_text(encoding="utf-8", errors="replace").partition(SECTION)
+        _, heading, after = old.partition("\n## ") # whatever was written below stays
+        atomic_write(card, before + card_section(report) + heading + after)
+    write_json(path.with_suffix(".json"), report)

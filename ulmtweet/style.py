@@ -19,17 +19,15 @@ from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer, TfidfVectorizer
 from sklearn.neighbors import NearestNeighbors
 
-from .core import EMOJI, HANDLE, UsageError
+from .core import EMOJI, HANDLE, WORD, UsageError
 from .evaluate import bootstrap_interval
 
 # %% ../nbs/08b_style.ipynb #2f8f0db3
-_WORD = re.compile(r"[@#]?\w+(?:['’]\w+)*")
-
 def words(
     text: str, # A tweet
 ) -> list[str]: # In small letters; handles with @, hashtags with #
     "The words of a tweet."
-    return [w.casefold().replace("’", "'") for w in _WORD.findall(text)]
+    return [w.casefold().replace("’", "'") for w in WORD.findall(text)]
 
 _ALSO_EMPTY = {"did", "does", "don't", "can't", "won't", "isn't", "doesn't", "didn't", "i'm"} # missing among scikit-learn's
 
@@ -203,16 +201,17 @@ def coherence(
     return [float(np.mean([npmi(a, b, sets) for a, b in combinations(topic, 2)])) for topic in topics]
 
 def topic_rows(
-    real: Sequence[str], # What the person wrote
+    real: Sequence[str], # What the person wrote, oldest first
     generated: Sequence[str], # What the voice wrote
     n: int = TOPICS, # Topics
     seed: int = 0, # Same seed, same topics
 ) -> dict: # `topics`: rows `words`, `real`, `generated` (shares), the largest first; `coherence`: `real`, `generated`, each of topics found in that pile, in that pile
-    "What the tweets are about, by the person's topics, and how coherent the topics of either pile are."
-    model, own = TopicModel(real, n, seed), TopicModel(generated, n, seed)
+    "What the tweets are about, by the person's topics, and how coherent topics of as many tweets of either are; raises `UsageError`."
+    model, k = TopicModel(real, n, seed), min(len(real), len(generated))
+    piles = dict(real=real[-k:], generated=generated[:k])
     rows = [dict(words=w, real=float(a), generated=float(b)) for w, a, b in zip(model.top(), model.shares(real), model.shares(generated))]
     return dict(topics=sorted(rows, key=lambda r: -r["real"]),
-                coherence=dict(real=float(np.mean(coherence(model.top(), real))), generated=float(np.mean(coherence(own.top(), generated)))))
+                coherence={name: float(np.mean(coherence(TopicModel(pile, n, seed).top(), pile))) for name, pile in piles.items()})
 
 # %% ../nbs/08b_style.ipynb #4d50c1ec
 def sentiment(

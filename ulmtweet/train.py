@@ -106,7 +106,7 @@ def make_learner(
 ) -> LMLearner: # Writes only to a temporary folder
     "A fastai learner for a language model."
     tokenizer = dls.train_ds.tfms[0].tokenizer
-    learnt = tokenizer.encode_many(list(dls.train_ds.items))
+    learnt = tokenizer.encode_many(list(dls.train_ds.items)[-512:]) # more are not read
     def metric():
         model.settle(learnt)
         return bits_per_character(model, tokenizer, valid)["bits_per_character"]
@@ -601,7 +601,7 @@ def update_split(
     if len(new) < 10: raise DataError(f"{len(new)} of {len(tweets)} tweets are new to the voice {voice.name!r}; expected 10 or more: wait for more of them")
     fresh = split_by_time(new)
     old = random.Random(seed).sample(voice.originals, min(round(replay * len(fresh.train)), len(voice.originals)))
-    return Split(old + fresh.train, voice.held_out.get("valid", []) + fresh.valid, fresh.test)
+    return Split(old + fresh.train, voice.held_out.get("earlier_valid", []) + voice.held_out.get("valid", []) + fresh.valid, fresh.test)
 
 # %% ../nbs/07_train.ipynb #b0daa88f
 def update_voice(
@@ -611,6 +611,7 @@ def update_voice(
     home: str | Path | None = None, # As for `core.home_folder`
     replay: float = REPLAY, # As for `update_split`
     overwrite: bool = False, # Throw away another unfinished training of the voice
+    days: Sequence[str] = (), # When each tweet was written, as for `fine_tune`
     progress: Callable = lambda status: None, # As for `fine_tune`
 ) -> Voice: # In the place of the old one
     "Go on with a voice; raises as `fine_tune` does."
@@ -627,7 +628,11 @@ def update_voice(
             raise UsageError(f"the voice {old.name!r} has changed while this update waited for another training; repeat it")
         voice = run_training(training, overwrite, cleaning=old.meta.get("cleaning"))
         voice.originals = old.originals + split.train[-n_new:]
-        voice.held_out = dict(valid=split.valid, test=split.test, earlier=earlier)
+        valid = old.held_out.get("earlier_valid", []) + old.held_out.get("valid", [])
+        voice.held_out = dict(valid=split.valid[len(valid):], test=split.test, earlier=earlier, earlier_valid=valid) # `valid` and `test` are newer than all originals
+        if old.days and len(days) == len(tweets):
+            known_days = dict(zip(tweets, days))
+            voice.days = old.days[:len(old.originals)] + [known_days[t] for t in split.train[-n_new:] + voice.held_out["valid"] + split.test]
         voice.meta["counts"] |= dict(train=len(voice.originals), characters=sum(map(len, voice.originals)))
         voice.meta["metrics"] |= dict(earlier=measure(voice), earlier_before=measure(old))
         voice.meta["history"] = [*old.meta.get("history", []), {k: old.meta[k] for k in ("created", "base", "counts", "metrics")}]

@@ -252,7 +252,7 @@ class Voice:
     tokenizer: Tokens
     meta: dict # The content of `voice.json`
     originals: list[str] = field(default_factory=list) # Training tweets, empty if they were left out
-    held_out: dict[str, list[str]] = field(default_factory=dict) # `valid` and `test` tweets, and `earlier` tests of an updated voice
+    held_out: dict[str, list[str]] = field(default_factory=dict) # `valid` and `test` tweets; of an updated voice also those before it, `earlier_valid` and `earlier`
     days: list[str] = field(default_factory=list) # When originals, valid and test tweets were written, as 2017-09-12; empty if that isn't known
     files: dict[str, str | bytes] = field(default_factory=dict) # Further files to save: card, log, plot
     folder: Path | None = None # Where it was loaded from
@@ -357,7 +357,7 @@ A language model that imitates the tweets of one person, made with ulmtweet. **E
 
 **Use** it for parody that is marked as such, for play, and to learn how language models work. **Don't** pass its tweets off as real, post them under the person's name, or use them to harass or deceive. It repeats what the person wrote, opinions about others included, and its facts are made up.{limits}
 
-**Before you share it**: `originals.json` holds the person's tweets; train with `--no-originals` to leave it out. The weights themselves may have learnt phrases by heart.
+**Before you share it**: `originals.json` holds the person's tweets; train with `--no-originals` to leave it out. `report.html` and `report.json`, if there are any, quote some. The weights themselves may have learnt phrases by heart.
 """
 
 # %% ../nbs/05_voice.ipynb #8751b719
