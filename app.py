@@ -84,13 +84,14 @@ def ask(names: list[str]) -> dict | None:
         prompt = right.text_input("The tweet begins with", value="Tesla will", max_chars=200, help="May be empty.")
         with st.expander("Settings"):
             n = st.slider("Tweets", 1, 50, 10)
-            temperature = st.slider("Temperature", 0.1, 2.0, 0.7, 0.05, help="Low is safe and repetitive, high is wild.")
-            top_p = st.slider("Top-p", 0.05, 1.0, 0.9, 0.05, help="Only the likeliest tokens that together have this probability.")
-            top_k = st.number_input("Top-k", 0, 1000, 100, help="Only the k likeliest tokens; 0 means all.")
+            temperature = st.slider("Temperature", 0.1, 2.0, Sampling.temperature, 0.05, help="Low is safe and repetitive, high is wild.")
+            top_p = st.slider("Top-p", 0.05, 1.0, Sampling.top_p, 0.05, help="Only the likeliest tokens that together have this probability.")
+            top_k = st.number_input("Top-k", 0, 1000, Sampling.top_k, help="Only the k likeliest tokens; 0 means all.")
             min_p = st.slider("Min-p", 0.0, 0.5, 0.0, 0.01, help="Only tokens at least this likely, as a share of the likeliest.")
+            invent = st.checkbox("Invented words", help="Also tweets with words that the person never used.")
             seed = st.number_input("Seed", 0, 2**31 - 1, 0, help="The same seed gives the same tweets.")
         pressed = st.form_submit_button("What next?", type="primary", width="stretch")
-    return dict(voice=voice, prompt=prompt, n=n, sampling=Sampling(temperature, int(top_k), top_p, min_p), seed=int(seed)) if pressed else None
+    return dict(voice=voice, prompt=prompt, n=n, sampling=Sampling(temperature, int(top_k), top_p, min_p, invent=invent), seed=int(seed)) if pressed else None
 
 
 def show_tweets(asked: dict, meta: dict):
@@ -102,7 +103,7 @@ def show_tweets(asked: dict, meta: dict):
             st.code(tweet.text, language=None, wrap_lines=True)
             st.progress(probability(tweet), f"{percent(probability(tweet))} probability per token")
     if len(tweets) < asked["n"]:
-        st.info(f"Only {len(tweets)} different tweets came out; a higher temperature or a shorter prompt gives more.")
+        st.info(f"Only {len(tweets)} different tweets came out; invented words, another temperature or a shorter prompt may give more.")
     left, right = st.columns(2)
     left.download_button("Download CSV", as_csv(tweets, voice.name), f"{voice.name}.csv", "text/csv", width="stretch", on_click="ignore")
     right.download_button("Download JSON Lines", as_jsonl(tweets, voice.name), f"{voice.name}.jsonl", "application/jsonl", width="stretch",

@@ -215,7 +215,7 @@ def without_handles(
                 characters=float(lengths[inside].sum() / lengths.sum()), bits=float(nats[inside].sum() / nats.sum()))
 
 # %% ../nbs/08_evaluate.ipynb #667aca26
-IMITATING = Sampling(temperature=1., top_k=0, top_p=0.95) # hardest to tell from real tweets among those in bench/sampling.py
+IMITATING = Sampling(temperature=1., top_k=0, top_p=1.) # hardest to tell from real tweets among those in bench/sampling.py
 
 def unprompted_tweets(
     voice: Voice, # Any voice
@@ -268,11 +268,11 @@ def size_curve(
     "How well voices predict that learnt from fewer tweets; raises `UsageError` if the base is not there."
     split, rows, base = held_out_split(voice), [], start_of(voice, home)
     for i, share in enumerate(sizes):
-        n = max(round(len(split.train) * share), 10)
+        part = split.train[-max(round(len(split.train) * share), 10):]
         with tempfile.TemporaryDirectory() as work:
-            made = run_training(prepare_training(split._replace(train=split.train[-n:]), "part", base, voice.tokenizer.kind, same_recipe(voice), work,
+            made = run_training(prepare_training(split._replace(train=part), "part", base, voice.tokenizer.kind, same_recipe(voice), work,
                                                  lambda status: progress(status | dict(fraction=(i + status["fraction"]) / len(sizes)))))
-        rows.append(dict(tweets=n, bits_per_character=made.meta["metrics"]["test"]["bits_per_character"]))
+        rows.append(dict(tweets=len(part), bits_per_character=made.meta["metrics"]["test"]["bits_per_character"]))
     return rows
 
 # %% ../nbs/08_evaluate.ipynb #bea23178

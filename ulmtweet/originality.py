@@ -36,7 +36,7 @@ class CopyIndex:
         tweets: Sequence[str], # Such as the tweets that a voice learnt from
     ):
         self.tweets = {t.casefold() for t in tweets}
-        marked = map(marked_words, self.tweets)
+        marked = map(marked_words, set(tweets))
         self.suffixes = sorted({"".join(words[i:]) for words in marked for i in range(len(words))})
 
     def longest(self,
@@ -65,6 +65,7 @@ def originality(
 ) -> dict: # `tweets`, `copies`, `near_copies` (shares, copies among them), `words` (longest span of each tweet), `share` (mean share of a tweet in its span)
     "How much of some tweets was there before."
     spans = [index.longest(t) for t in tweets]
+    shares = [1. if t in index else s.share for t, s in zip(tweets, spans)]
     n = max(len(tweets), 1)
-    return dict(tweets=len(tweets), copies=sum(t in index for t in tweets) / n, near_copies=sum(s.share >= NEAR for s in spans) / n,
-                words=[s.words for s in spans], share=sum(s.share for s in spans) / n)
+    return dict(tweets=len(tweets), copies=sum(t in index for t in tweets) / n, near_copies=sum(s >= NEAR for s in shares) / n,
+                words=[s.words for s in spans], share=sum(shares) / n)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .core import UsageError
-from .generate import Sampling, clean_prompt, inner_pieces, never_picked, request, sample_ids, whole_tweet
+from .generate import Sampling, clean_prompt, known_words, request, rules_of, sample_ids, whole_tweet
 from .style import TopicModel
 from .tokens import EOT_ID
 from .voice import State, Voice
@@ -51,9 +51,9 @@ def next_lines(
     "What the story could go on with."
     tokenizer, found = voice.tokenizer, {}
     requests = [request(tokenizer, number + i, prompt) for i in range(n)]
-    start, originals = requests[0].ids, {t.casefold() for t in voice.originals}
-    for _, ids, _ in sorted(sample_ids(voice.model, requests, sampling, seed, n, inner_pieces(tokenizer), never_picked(tokenizer), state)):
-        text = whole_tweet(tokenizer, prompt, start, ids)
+    start, originals, known = requests[0].ids, {t.casefold() for t in voice.originals}, None if sampling.invent else known_words(voice)
+    for _, ids, _ in sorted(sample_ids(voice.model, requests, sampling, seed, n, rules_of(tokenizer), state)):
+        text = whole_tweet(tokenizer, prompt, start, ids, known)
         if not text or text in found or text.casefold() in originals: continue
         after, ended = read_tweet(voice, start + ids, state)
         alone, _ = read_tweet(voice, start + ids)

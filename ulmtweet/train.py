@@ -633,7 +633,7 @@ def update_voice(
         if old.days and len(days) == len(tweets):
             known_days = dict(zip(tweets, days))
             voice.days = old.days[:len(old.originals)] + [known_days[t] for t in split.train[-n_new:] + voice.held_out["valid"] + split.test]
-        voice.meta["counts"] |= dict(train=len(voice.originals), characters=sum(map(len, voice.originals)))
+        voice.meta["counts"] |= dict(train=len(voice.originals), valid=len(voice.held_out["valid"]), characters=sum(map(len, voice.originals)))
         voice.meta["metrics"] |= dict(earlier=measure(voice), earlier_before=measure(old))
         voice.meta["history"] = [*old.meta.get("history", []), {k: old.meta[k] for k in ("created", "base", "counts", "metrics")}]
         return keep_voice(training, voice, home)
