@@ -79,10 +79,9 @@ progress.last = 0
 def main(folder):
     home = Path(folder)
     real, other, gpt2, everything = piles()
-    n = min(N, len(gpt2)) # 3,870 of GPT-2's 4,015 are different ones
+    n, tweets = min(N, len(gpt2)), without(everything, real) # 3,870 of GPT-2's 4,015 are different ones
+    np.random.default_rng(SEED).shuffle(tweets) # the file is in blocks by author
     if not (home/"voices"/"elm").exists():
-        tweets = without(everything, real)
-        np.random.default_rng(SEED).shuffle(tweets) # the file is in blocks by author
         training = prepare_training(Split(tweets, real[n:], real[:n]), "elm", recipe=RECIPE, home=home, progress=progress)
         keep_voice(training, run_training(training), home)
     began, voice = time.perf_counter(), Voice.load(home/"voices"/"elm")

@@ -215,7 +215,7 @@ def without_handles(
                 characters=float(lengths[inside].sum() / lengths.sum()), bits=float(nats[inside].sum() / nats.sum()))
 
 # %% ../nbs/08_evaluate.ipynb #667aca26
-IMITATING = Sampling(temperature=1., top_k=0, top_p=1.) # hardest to tell from real tweets among those in bench/sampling.py
+IMITATING = Sampling(temperature=1., top_k=0, top_p=1., invent=True) # the model as it is: hardest to tell from real tweets in bench/elm.py
 
 def unprompted_tweets(
     voice: Voice, # Any voice
