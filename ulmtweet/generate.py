@@ -246,9 +246,9 @@ def letters(
 
 def known_words(
     voice: Voice, # Any voice
-) -> set[str] | None: # None if its tweets are not there
+) -> set[str] | None: # None if its tweets are not there, or if it doesn't write pieces of words
     "The words that a person has used."
-    return set().union(*map(letters, voice.originals)) if voice.originals else None
+    return set().union(*map(letters, voice.originals)) if voice.originals and voice.tokenizer.kind == "subword" else None
 
 def whole_tweet(
     tokenizer: Tokens, # Of the voice

@@ -314,7 +314,7 @@ def check_place(
     "Raise `UsageError` or `StorageError` if a report can't be written there."
     path = Path(path)
     if path.suffix != ".html": raise UsageError(f"the report's file is {path}; expected one that ends in .html (the JSON file gets its name)")
-    if not os.access(path.parent, os.W_OK): raise StorageError(f"cannot write {path}: {path.parent} is no folder that can be written to; choose another place for the report")
+    if not os.access(path.parent, os.W_OK): raise StorageError(f"cannot write {path}: {path.parent} is no folder that can be written to; choose another place for the report (--out)")
 
 def save_report(
     report: dict, # From `measure_voice`
