@@ -338,7 +338,7 @@ def restore(self: Run,
     for name, p in self.model.named_parameters():
         if f"exp_avg.{name}" not in tensors: continue # no step was done yet
         self.optimizer.state[p] = dict(step=torch.tensor(float(self.step), device=self.device if self.device.type == "cuda" else None),
-                                       exp_avg=tensors[f"exp_avg.{name}"], exp_avg_sq=tensors[f"exp_avg_sq.{name}"])
+                                       exp_avg=tensors[f"exp_avg.{name}"].clone(), exp_avg_sq=tensors[f"exp_avg_sq.{name}"].clone()) # in aligned memory
     rows = list(self.rows)
     part = lambda name: tensors[name][:, rows].to(fast_dtype(self.device)).contiguous()
     self.model.state = [(part(f"state.{i}.h"), part(f"state.{i}.c")) for i in range(len(self.model.rnns)) if f"state.{i}.h" in tensors] or None
