@@ -4,7 +4,7 @@
 
 Needs the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the defaults; for each setting it writes as many
 tweets as there are held-out ones, four times, and the three judges tell them from these (other folds and another quarter each time, seed 0).
-Beside them stand older real tweets: no imitation of them should be easier to tell. Also how varied and how long the tweets are. About twelve
+Beside them stand older real tweets: no imitation of them should be easier to tell. Also how varied and how long the tweets are. About eight
 minutes on two cores.
 """
 import json, os, statistics, sys, tempfile

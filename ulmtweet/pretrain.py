@@ -141,7 +141,7 @@ def encode_corpus(
 # %% ../nbs/10_pretrain.ipynb #4c08683b
 def _id_type(tokenizer): return np.uint16 if len(tokenizer) <= 2**16 else np.uint32
 
-def _batches(texts, n=5000):
+def _batches(texts, n=1000): # what the tokeniser says of more would take tens of megabytes
     texts = iter(texts)
     while batch := list(islice(texts, n)): yield batch
 
