@@ -4,9 +4,10 @@ from pathlib import Path
 import streamlit as st
 
 from ulmtweet.core import UlmtweetError
-from ulmtweet.generate import Sampling, generate_tweets
-from ulmtweet.page import (as_csv, as_jsonl, bits_chart_rows, describe_status, launch_training, make_report, percent, probability,
-                           remove_leftovers, report_sentences, running_trainings, save_upload, stage_rows, training_status)
+from ulmtweet.engine import Sampling
+from ulmtweet.generate import Tweet, first_tweets, first_words, generate_tweets
+from ulmtweet.page import (as_csv, as_jsonl, bits_chart_rows, describe_copied, describe_status, heat_map, launch_training, make_report, percent,
+                           probability, remove_leftovers, report_sentences, running_trainings, save_upload, stage_rows, training_status)
 from ulmtweet.voice import Voice, list_voices
 
 st.set_page_config("ulmtweet", "🐤", layout="centered")
@@ -15,6 +16,12 @@ st.set_page_config("ulmtweet", "🐤", layout="centered")
 @st.cache_resource(max_entries=3, show_spinner="Opening the voice ...")
 def open_voice(folder: str, created: str) -> Voice:
     return Voice.load(folder)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Opening the report ...")
+def open_judge(folder: str, created: str, reported: float):
+    from ulmtweet.judge import learnt_judge  # scikit-learn is only needed here
+    return learnt_judge(open_voice(folder, created))
 
 
 def show_header():
@@ -88,20 +95,37 @@ def ask(names: list[str]) -> dict | None:
             top_p = st.slider("Top-p", 0.05, 1.0, Sampling.top_p, 0.05, help="Only the likeliest tokens that together have this probability.")
             top_k = st.number_input("Top-k", 0, 1000, Sampling.top_k, help="Only the k likeliest tokens; 0 means all.")
             min_p = st.slider("Min-p", 0.0, 0.5, 0.0, 0.01, help="Only tokens at least this likely, as a share of the likeliest.")
-            invent = st.checkbox("Invented words", help="Also tweets with words that the person never used.")
+            invent = st.checkbox("Invented words", help="Also tweets with rare words that the person never used.")
+            mask = st.checkbox("Mask @handles", help="Write @user for every handle.")
+            live = st.checkbox("As they come", help="Show tweets as they are written, not the best of a larger draw.")
+            inside = st.checkbox("A look inside", help="How sure the voice was of each piece, and which words are the likeliest next.")
             seed = st.number_input("Seed", 0, 2**31 - 1, 0, help="The same seed gives the same tweets.")
         pressed = st.form_submit_button("What next?", type="primary", width="stretch")
-    return dict(voice=voice, prompt=prompt, n=n, sampling=Sampling(temperature, int(top_k), top_p, min_p, invent=invent), seed=int(seed)) if pressed else None
+    return dict(voice=voice, prompt=prompt, n=n, live=live, inside=inside, seed=int(seed),
+                sampling=Sampling(temperature, int(top_k), top_p, min_p, invent=invent, mask_handles=mask)) if pressed else None
+
+
+def show_tweet(voice: Voice, tweet: Tweet, inside: bool):
+    with st.container(border=True):
+        st.code(tweet.text, language=None, wrap_lines=True)
+        st.progress(probability(tweet), f"{percent(probability(tweet))} probability per token")
+        if copied := describe_copied(tweet):
+            st.text(copied)
+        if inside:
+            st.html(heat_map(voice, tweet.text))
 
 
 def show_tweets(asked: dict, meta: dict):
     voice = open_voice(meta["folder"], meta["created"])
+    if asked["inside"]:
+        st.text("Likeliest next words: " + ", ".join(f"{word} ({percent(p)})" for word, p in first_words(voice, asked["prompt"], 8)))
+    report, tweets = Path(meta["folder"])/"report.json", []
+    judge = open_judge(meta["folder"], meta["created"], report.stat().st_mtime) if report.is_file() else None
     with st.spinner("Writing ..."):
-        tweets = generate_tweets(voice, asked["prompt"], asked["n"], asked["sampling"], asked["seed"])
-    for tweet in tweets:
-        with st.container(border=True):
-            st.code(tweet.text, language=None, wrap_lines=True)
-            st.progress(probability(tweet), f"{percent(probability(tweet))} probability per token")
+        request = (voice, asked["prompt"], asked["n"], asked["sampling"], asked["seed"])
+        for tweet in first_tweets(*request) if asked["live"] else generate_tweets(*request, judge=judge):
+            tweets.append(tweet)
+            show_tweet(voice, tweet, asked["inside"])
     if len(tweets) < asked["n"]:
         st.info(f"Only {len(tweets)} different tweets came out; invented words, another temperature or a shorter prompt may give more.")
     left, right = st.columns(2)

@@ -20,7 +20,8 @@ import numpy as np
 from .bases import load_base
 from .core import HANDLE, UlmtweetError, UsageError, home_folder, set_seed, sha256_file
 from .data import Split
-from .generate import Sampling, sample_tweets
+from .engine import Sampling
+from .generate import sample_tweets
 from .tokens import EOT_ID, Tokens, train_char
 from .train import Recipe, prepare_training, run_training, with_words
 from .voice import AWDLSTM, Voice, token_nats, tweet_nats
@@ -215,19 +216,20 @@ def without_handles(
                 characters=float(lengths[inside].sum() / lengths.sum()), bits=float(nats[inside].sum() / nats.sum()))
 
 # %% ../nbs/08_evaluate.ipynb #667aca26
-IMITATING = Sampling(temperature=1., top_k=0, top_p=1., invent=True) # the model as it is: hardest to tell from real tweets in bench/elm.py
+IMITATING = Sampling(max_copied=1.) # the defaults, but copies are left in, to be counted
 
 def unprompted_tweets(
     voice: Voice, # Any voice
     n: int, # Tweets wanted
     sampling: Sampling = IMITATING, # How tokens are picked
     seed: int = 0, # Same seed, same tweets
+    first: int = 0, # Number of the first sample
 ) -> list[str]: # `n` whole tweets; fewer if ten times as many samples have not so many
     "What the voice writes when it is left alone."
     found, drawn = {}, 0
     while len(found) < n and drawn < 10 * n:
         numbers = range(drawn, drawn + n - len(found) + 8)
-        found |= {i: tweet.text for i, tweet in sample_tweets(voice, ((i, "") for i in numbers), sampling, seed) if tweet}
+        found |= {i: tweet.text for i, tweet in sample_tweets(voice, ((first + i, "") for i in numbers), sampling, seed) if tweet}
         drawn = numbers.stop
     return [found[i] for i in sorted(found)][:n]
 

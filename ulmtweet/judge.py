@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['GRID', 'BEST', 'FOLDS', 'REPEATS', 'classifiers', 'equal_piles', 'needing_words', 'judged', 'tuned_forest',
-           'auc_interval', 'real_or_generated', 'telling_words', 'outcome_words', 'extremes', 'describe_judgement']
+           'auc_interval', 'real_or_generated', 'telling_words', 'outcome_words', 'extremes', 'describe_judgement',
+           'learnt_judge']
 
 # %% ../nbs/08c_judge.ipynb #7afa5b4d
 import math
@@ -21,9 +22,10 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from .core import UsageError
-from .evaluate import bootstrap_interval
+from .core import ModelError, UsageError, read_json
+from .evaluate import bootstrap_interval, held_out_split
 from .style import word_rates
+from .voice import Voice
 
 # %% ../nbs/08c_judge.ipynb #fb738ac5
 GRID = dict(n_estimators=[100, 200, 300], criterion=["gini", "entropy"], max_depth=[None, 2, 6, 10], min_samples_split=[5, 10], min_samples_leaf=[3, 6]) # Elm's
@@ -185,3 +187,20 @@ def describe_judgement(
     beside = f"older and newest real tweets are told apart {drift['accuracy']:.0%} of the time ({drift['interval'][0]:.0%} to {drift['interval'][1]:.0%})"
     if more <= math.hypot(judged["accuracy"] - low, drift["interval"][1] - drift["accuracy"]): return f"{text}; {beside}, so the imitation is as close as the person's own past, as far as this many tweets can tell"
     return f"{text}; {beside}, so {100 * more:.0f} points are the voice's own"
+
+# %% ../nbs/08c_judge.ipynb #1a6ffb3b
+def learnt_judge(
+    voice: Voice, # With its tweets and a report in its folder
+    needed: bool = False, # Whether to raise `UsageError` if there is no report, or one of another version
+) -> Callable[[list[str]], list[float]] | None: # How probably each of some tweets is real; None if there is no report to learn from
+    "The report's judge of characters, to judge other tweets."
+    judge = classifiers()["logistic_characters"]
+    try:
+        split = held_out_split(voice)
+        written = read_json(voice.folder/"report.json")["written"]
+        tweets, labels = equal_piles(split.valid + split.test, written)
+        with needing_words(): judge.fit(tweets, labels)
+    except (ModelError, UsageError, KeyError, TypeError, AttributeError):
+        if needed: raise UsageError(f"there is no report of the voice {voice.name!r} that a judge could learn from; make it: ulmtweet report {voice.name} --quick") from None
+        return None
+    return lambda texts: judge.predict_proba(texts)[:, 1].tolist()

@@ -28,7 +28,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from .core import DataError, ModelError, UsageError, atomic_write, interrupt_noticed, read_json, sha256_file, storage_errors, write_json
-from .generate import Request, Sampling, sample_ids
+from .engine import Request, Sampling, sample_ids
 from .tokens import EOT_ID, Tokens, load_tokenizer, train_char, train_subword
 from .voice import AWDLSTM, FORMAT, Voice, bits_per_character, check_weights, fast_dtype
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from .core import UsageError
-from .generate import Sampling, clean_prompt, known_words, request, rules_of, sample_ids, whole_tweet
+from .engine import Sampling, rules_of, sample_ids
+from .generate import Sieve, clean_prompt, request
 from .style import TopicModel
 from .tokens import EOT_ID
 from .voice import State, Voice
@@ -51,13 +52,13 @@ def next_lines(
     "What the story could go on with."
     tokenizer, found = voice.tokenizer, {}
     requests = [request(tokenizer, number + i, prompt) for i in range(n)]
-    start, originals, known = requests[0].ids, {t.casefold() for t in voice.originals}, None if sampling.invent else known_words(voice)
+    start, sieve = requests[0].ids, Sieve(voice, sampling)
     for _, ids, _ in sorted(sample_ids(voice.model, requests, sampling, seed, n, rules_of(tokenizer), state)):
-        text = whole_tweet(tokenizer, prompt, start, ids, known)
-        if not text or text in found or text.casefold() in originals: continue
+        tweet = sieve(prompt, start, ids)
+        if not tweet or tweet.text in found: continue
         after, ended = read_tweet(voice, start + ids, state)
         alone, _ = read_tweet(voice, start + ids)
-        found[text] = Line(text, -after.mean().item(), (alone - after).mean().item()), ended
+        found[tweet.text] = Line(tweet.text, -after.mean().item(), (alone - after).mean().item()), ended
     return sorted(found.values(), key=lambda line: -(line[0].gain + line[0].log_probability))
 
 # %% ../nbs/08d_stories.ipynb #2920b164

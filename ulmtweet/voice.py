@@ -93,8 +93,10 @@ def read(self: AWDLSTM,
 @patch
 def logits(self: AWDLSTM,
     out: Tensor, # Output of the last layer (..., emb_sz)
+    into: Tensor | None = None, # Memory for the result, while no gradients are kept
 ) -> Tensor: # Scores before softmax (..., vocab_size)
     "Score every possible next token."
+    if into is not None: return torch.addmm(self.bias, out, self.emb.weight.t(), out=into)
     return F.linear(out, self.emb.weight, self.bias)
 
 # %% ../nbs/05_voice.ipynb #27eb4969

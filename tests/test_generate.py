@@ -1,0 +1,75 @@
+"Generating: the same tweets whatever the batch, files that survive being killed, and the options that look inside."
+import csv, json, os, random, signal, subprocess, time
+
+import pytest
+
+from conftest import PROGRAM, failed, run
+from ulmtweet.bases import load_base
+from ulmtweet.engine import Request, Sampling, rules_of, sample_ids
+
+
+@pytest.mark.slow
+def test_a_thousand_tweets_are_the_same_in_batches_of_1_7_and_512():
+    en = load_base("en")
+    prompts = [en.tokenizer.encode(p) for p in ("Tesla will", "", "In the year 1900")]
+    ask = lambda bs: {i: ids for i, ids, _ in sample_ids(en.model, (Request(i, prompts[i % 3]) for i in range(1000)), Sampling(max_tokens=60), 11, bs, rules_of(en.tokenizer))}
+    one, seven, many = ask(1), ask(7), ask(512)
+    assert len(one) == len(seven) == len(many) == 1000
+    flips = sum(one[i] != seven[i] or one[i] != many[i] for i in range(1000)) # a number that falls within a rounding error of an edge
+    print(f"{flips} of 1,000 tweets differ")
+    assert flips <= 5
+
+
+def test_a_killed_file_goes_on_without_a_repeat_or_a_gap(home, tmp_path):
+    ask = ["generate", "-n", "3000", "--seed", "5", "--prompt", "I", "--prompt", "The van", "--invent", "--max-copied", "1"]
+    whole = run(*ask, "--out", tmp_path/"whole.jsonl", home=home)
+    assert whole.returncode == 0, whole.stderr
+    rng, kills = random.Random(2), 0
+    for sign in (signal.SIGKILL, signal.SIGKILL, signal.SIGINT):
+        process = subprocess.Popen([str(PROGRAM), *ask, "--out", str(tmp_path/"parts.jsonl")], stderr=subprocess.PIPE, env={**os.environ, "ULMTWEET_HOME": str(home)})
+        part = tmp_path/".parts.jsonl.part"
+        size = part.stat().st_size if part.exists() else 0
+        while process.poll() is None and not (part.exists() and part.stat().st_size > size + 5000): time.sleep(0.01)
+        time.sleep(0.2 * rng.random())
+        process.send_signal(sign)
+        kills += process.wait() == (-9 if sign == signal.SIGKILL else 130)
+    assert kills and not list(tmp_path.glob("parts*"))
+    went_on = run(*ask, "--out", tmp_path/"parts.jsonl", "--json", home=home)
+    assert went_on.returncode == 0, went_on.stderr
+    assert (tmp_path/"parts.jsonl").read_bytes() == (tmp_path/"whole.jsonl").read_bytes()
+    assert json.loads(went_on.stdout)["tweets"] == 3000 and sorted(p.name for p in tmp_path.iterdir()) == ["parts.jsonl", "whole.jsonl"]
+    rows = [json.loads(line) for line in (tmp_path/"parts.jsonl").read_text().splitlines()]
+    assert rows[0]["generated"] and rows[0]["seed"] == 5 and len({r["text"].casefold() for r in rows[1:]}) == 3000
+    assert "there already" in failed(run(*ask, "--out", tmp_path/"parts.jsonl", home=home), 2)
+
+
+def test_prompt_file_and_csv(home, tmp_path):
+    (tmp_path/"prompts.txt").write_text("@nasa I\n\nThe van\n")
+    done = run("generate", "-n", 40, "--prompts", tmp_path/"prompts.txt", "--mask-handles", "--avoid", "the moon", "--avoid", "is", "--max-length", 100, "--out", tmp_path/"t.csv", home=home)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(open(tmp_path/"t.csv", newline="")))
+    assert len(rows) == 40 and {r["generated"] for r in rows} == {"True"}
+    assert all(r["text"].startswith(("'@user I", "The van")) and len(r["text"]) <= 101 and " is " not in r["text"] for r in rows)
+    assert "none.txt" in failed(run("generate", "--prompts", tmp_path/"none.txt", "--out", tmp_path/"u.csv", home=home), 2)
+    (tmp_path/"empty.txt").write_text("\n")
+    assert "no prompts" in failed(run("generate", "--prompts", tmp_path/"empty.txt", "--out", tmp_path/"u.csv", home=home), 2)
+    assert ".jsonl" in failed(run("generate", "--out", tmp_path/"u.pdf", home=home), 2)
+    assert "no folder" in failed(run("generate", "--out", tmp_path/"nowhere"/"u.txt", home=home), 5)
+
+
+def test_a_look_inside(home):
+    words = json.loads(run("predict", "The van", "--words", "-n", 5, "--json", home=home).stdout)
+    assert len(words) == 5 and [w["probability"] for w in words] == sorted((w["probability"] for w in words), reverse=True)
+    tweet = json.loads(run("predict", "The van", "-n", 1, "--seed", 1, "--explain", "--json", home=home).stdout)[0]
+    assert "".join(p["piece"] for p in tweet["pieces"]).strip() == tweet["text"]
+    assert all(0 < p["probability"] <= 1 and len(p["alternatives"]) == 3 for p in tweet["pieces"])
+    assert "rather" in run("predict", "The van", "-n", 1, "--seed", 1, "--explain", home=home).stdout
+    assert len(run("predict", "The van", "-n", 5, "--stream", "--seed", 1, home=home).stdout.splitlines()) == 5
+
+
+def test_blend_and_viable(home, tmp_path):
+    alone, blended = (run("predict", "The van", "-n", 3, "--seed", 1, *o, home=home) for o in ((), ("--blend", "small:0.5")))
+    assert blended.stdout == alone.stdout # with itself
+    assert "juno:0.3" in failed(run("predict", "--blend", "small", home=home), 2)
+    assert "share" in failed(run("predict", "--blend", "small:2", home=home), 2)
+    assert "ulmtweet report" in failed(run("predict", "--viable", home=home), 2)
