@@ -18,7 +18,7 @@ demo: setup
 	@echo 'Open the page with: $(BIN)/streamlit run app.py'
 
 test: setup
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --n-workers 2 $(if $(SLOW),--flags slow)
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --n-workers 2 $(if $(SLOW),--flags slow)
 	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow")
 
 readme: setup # README.md is the front page of the documentation

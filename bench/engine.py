@@ -117,7 +117,7 @@ def main():
         return ids.gather(-1, torch.multinomial(best, 1))
     choice = {"softmax and torch.multinomial": lambda: torch.multinomial(exact.softmax(-1), 1), "softmax in place, two searches (kept)": lambda: pick(probabilities(into.copy_(exact), Sampling()), uniform, Sampling()),
               "top-p .95 by sorting": by_sorting, "top-p .95 by asking after the pick (kept)": lambda: pick(p, uniform, limited)}
-    print(json.dumps(dict(command="python bench/engine.py", rows=ROWS, peak_32_bits_ms=round(1e3 * 2 * ROWS * sum(w.numel() for n, w in model.named_parameters() if "bias" not in n) / matmul_peak("cpu"), 2),
+    print(json.dumps(dict(command="python bench/engine.py", rows=ROWS, peak_32_bits_ms=round(1e3 * 2 * ROWS * sum(w.numel() for n, w in model.named_parameters() if "bias" not in n) / matmul_peak("cpu", dtype=torch.float32), 2),
                           network=network, choice={k: dict(ms=milliseconds(f)) for k, f in choice.items()}, versions=dict(torch=torch.__version__)), indent=1))
 
 

@@ -5,7 +5,8 @@
 
 Needs data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the defaults. Peers run in
 turn with ours, and ratios are medians of three rounds. `gemm_fraction` is 2 operations for each weight of a product, against the
-best of ten 2048 x 2048 products of PyTorch in 32 bits; ours rounds the factors to bfloat16 where the processor has it. About ten minutes on two cores.
+best of ten 2048 x 2048 products of PyTorch in 32 bits; ours rounds the factors to bfloat16 where the processor has it, so the share of the
+peak in bfloat16 stands beside. About eight minutes on two cores.
 """
 import json, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
@@ -104,14 +105,18 @@ def markovify_rate(voice, n=2000):
     return sum(t is not None for t in made) / (time.perf_counter() - start)
 
 
+TIMER = """import resource, subprocess, sys, time
+start = time.perf_counter()
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
+sys.exit(code)""" # in a small process, since a child begins with its parent's memory
+
+
 def timed(*command, env=()):
     "Seconds of a command, and the largest memory it had, in MB."
-    start = time.perf_counter()
-    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **dict(env)})
-    error = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status: sys.exit(error.decode())
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    done = subprocess.run([sys.executable, "-c", TIMER, *map(str, command)], capture_output=True, text=True, env={**os.environ, **dict(env)})
+    if done.returncode: sys.exit(done.stderr)
+    return tuple(map(float, done.stdout.split()))
 
 
 def fastai_cold(folder):
@@ -137,7 +142,7 @@ def main():
             rate, tokens, operations = engine_rate(voice)
             raw = tweet_rate(voice, Sampling(invent=True, max_copied=1.)) # as the peers, which look at no words
             rounds.append(dict(
-                gemm=operations / matmul_peak("cpu"), tokens=rate, defaults=tweet_rate(voice, Sampling()), raw=raw,
+                gemm=operations / matmul_peak("cpu", dtype=torch.float32), gemm_bfloat16=operations / matmul_peak("cpu", dtype=torch.bfloat16), tokens=rate, defaults=tweet_rate(voice, Sampling()), raw=raw,
                 fastai=raw * fastai_seconds_per_tweet(learn, tokens, 10), gpt2=tweet_rate(voice, Sampling(invent=True, max_copied=1.), 2048, BATCH) / gpt2_rate(gpt2, round(tokens)),
                 markovify=raw / markovify_rate(voice)))
             print(rounds[-1], file=sys.stderr, flush=True)
@@ -148,7 +153,7 @@ def main():
         command="python bench/generate.py", data="Kaggle kulgen/elon-musks-tweets", sampling=vars(Sampling()) | dict(avoid=[]), batch=512, batch_gpt2=BATCH,
         tweets_per_second=round(middle("defaults")), tweets_per_second_as_peers=round(middle("raw")), tokens_per_second=round(middle("tokens")),
         ratio_fastai_predict=round(middle("fastai"), 1), ratio_gpt2_generate=round(middle("gpt2"), 1), ratio_markovify=round(middle("markovify"), 3),
-        gemm_fraction=round(middle("gemm"), 3), cold_predict_seconds=round(statistics.median(a for a, _ in cold), 2),
+        gemm_fraction=round(middle("gemm"), 3), gemm_fraction_of_bfloat16=round(middle("gemm_bfloat16"), 3), cold_predict_seconds=round(statistics.median(a for a, _ in cold), 2),
         ratio_cold_start=round(statistics.median(b / a for a, b in cold), 2), memory_ratio=round(many[1] / few[1], 3), megabytes=dict(n1000=round(few[1]), n100000=round(many[1])),
         seconds_100k=round(many[0], 1), parameters=voice.model.n_parameters, versions=dict(torch=torch.__version__)), indent=1))
 

@@ -6,7 +6,7 @@
 __all__ = ['FIELDS', 'MAX_SAMPLES', 'AT_ONCE', 'as_row', 'csv_line', 'file_head', 'file_line', 'file_lines', 'TweetFile',
            'write_tweets']
 
-# %% ../nbs/06b_bulk.ipynb #13cac75a
+# %% ../nbs/06b_bulk.ipynb #84a8a18a
 import csv, hashlib, io, json, os, time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -21,7 +21,7 @@ from .engine import Sampling
 from .generate import Tweet, check_asked, stream_tweets
 from .voice import Voice
 
-# %% ../nbs/06b_bulk.ipynb #1c02724c
+# %% ../nbs/06b_bulk.ipynb #0d4aea56
 FIELDS = ["text", "log_probability", "copied_words", "generated", "voice"]
 
 def as_row(
@@ -64,7 +64,7 @@ def file_lines(
         if kind == ".csv": yield from (csv_line(row) for row in islice(csv.reader(f), 1, None))
         else: yield from islice(f, 1, None)
 
-# %% ../nbs/06b_bulk.ipynb #27cae16a
+# %% ../nbs/06b_bulk.ipynb #8203e9a6
 MAX_SAMPLES = 30 # for each tweet wanted; then the settings leave too little
 AT_ONCE = 256 # tweets between looks at the clock
 
@@ -154,7 +154,7 @@ class TweetFile:
         self.file.close()
         self._unlock()
 
-# %% ../nbs/06b_bulk.ipynb #7ebfca29
+# %% ../nbs/06b_bulk.ipynb #fd7afcab
 def write_tweets(
     voice: Voice, # From `Voice.load`
     path: str | Path, # Ends in .jsonl, .csv or .txt

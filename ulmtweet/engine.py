@@ -6,7 +6,7 @@
 __all__ = ['TRIES', 'Sampling', 'probabilities', 'pick', 'Blend', 'fast_products', 'tweet_uniforms', 'Request', 'Rules',
            'rules_of', 'Seats', 'sample_ids']
 
-# %% ../nbs/06_engine.ipynb #ae317b53
+# %% ../nbs/06_engine.ipynb #7ab87821
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ from .core import UsageError
 from .tokens import EOT_ID, UNK_ID, Tokens
 from .voice import AWDLSTM, State
 
-# %% ../nbs/06_engine.ipynb #e4024859
+# %% ../nbs/06_engine.ipynb #8ce974a2
 @dataclass(frozen=True)
 class Sampling:
     "How the next token is picked, and which samples are kept."
@@ -55,7 +55,7 @@ class Sampling:
     @property
     def deterministic(self) -> bool: return self.temperature == 0 or self.top_k == 1 # a prompt has one tweet
 
-# %% ../nbs/06_engine.ipynb #d3228618
+# %% ../nbs/06_engine.ipynb #a8361e58
 TRIES = 4 # random numbers a token
 
 def probabilities(
@@ -111,7 +111,7 @@ def _least_of_best(p, top_p):
     best = p.sort(-1, descending=True).values
     return best.gather(-1, ((best.cumsum(-1) - best) < top_p).sum(-1, keepdim=True) - 1)[:, 0]
 
-# %% ../nbs/06_engine.ipynb #83f13dd6
+# %% ../nbs/06_engine.ipynb #62597f04
 @patch
 @torch.no_grad()
 def step(
@@ -126,7 +126,7 @@ def step(
         after.append((x, c))
     return x, after
 
-# %% ../nbs/06_engine.ipynb #de7edcad
+# %% ../nbs/06_engine.ipynb #ce7a5401
 class Blend:
     "Several models as one, for sampling."
     def __init__(self,
@@ -150,7 +150,7 @@ class Blend:
         mixed = torch.stack(parts).logsumexp(0)
         return mixed if into is None else into.copy_(mixed)
 
-# %% ../nbs/06_engine.ipynb #26c1567e
+# %% ../nbs/06_engine.ipynb #99e86310
 _lock, _users, _before = threading.Lock(), 0, None
 
 @contextmanager
@@ -168,7 +168,7 @@ def fast_products():
             _users -= 1
             if not _users: torch.set_float32_matmul_precision(_before)
 
-# %% ../nbs/06_engine.ipynb #d0db586a
+# %% ../nbs/06_engine.ipynb #0f97b39f
 def tweet_uniforms(
     seed: int, # Of the request, 0 or more
     index: int, # Number of the tweet in the request
@@ -196,7 +196,7 @@ def rules_of(
     inner = torch.tensor([p[:1].isalnum() for p in tokenizer.pieces(range(len(tokenizer)))])
     return Rules(inner, [UNK_ID] if tokenizer.kind == "word" else [])
 
-# %% ../nbs/06_engine.ipynb #071c28d1
+# %% ../nbs/06_engine.ipynb #a8469cd3
 class Seats:
     "The rows of a batch, a tweet each."
     def __init__(self,
@@ -288,7 +288,7 @@ class Seats:
             ids, begun = ids[1:at], ids[max(at - n + 1, 1):at]
             row[[ids[i + n - 1] for i in range(len(ids) - n + 1) if ids[i:i + n - 1] == begun]] = -torch.inf
 
-# %% ../nbs/06_engine.ipynb #2d74f36f
+# %% ../nbs/06_engine.ipynb #1bb5b65f
 @torch.no_grad()
 def sample_ids(
     model, # With `start_state`, `step` and `logits`, such as an `AWDLSTM` or a `Blend`

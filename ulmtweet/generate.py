@@ -8,7 +8,7 @@ __all__ = ['MAX_WEIGHTED', 'MAX_DRAWS', 'SPARE', 'MOST_SPARE', 'TWIN', 'WORD_SAM
            'stream_tweets', 'first_tweets', 'blend_voices', 'ranked', 'without_twins', 'generate_tweets', 'explain',
            'first_words']
 
-# %% ../nbs/06_generate.ipynb #0dd1faff
+# %% ../nbs/06_generate.ipynb #f32db8ca
 import re, unicodedata
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -25,7 +25,7 @@ from .originality import CopyIndex, Span, marked_words
 from .tokens import EOT_ID, Tokens
 from .voice import Voice
 
-# %% ../nbs/06_generate.ipynb #114a9d61
+# %% ../nbs/06_generate.ipynb #ff95de91
 MAX_WEIGHTED = 280 # of a tweet; twitter-text, configuration v3
 _LINK = re.compile(r"https?://\S+")
 _LETTERS = re.compile(r"[^\W\d_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+") # no scripts without spaces
@@ -40,7 +40,7 @@ def weighted_length(
     text, emoji = EMOJI.subn("", text)
     return 23 * links + 2 * emoji + sum(1 if any(a <= ord(c) <= b for a, b in _LIGHT) else 2 for c in text)
 
-# %% ../nbs/06_generate.ipynb #30afca0e
+# %% ../nbs/06_generate.ipynb #cd793dfb
 @dataclass(frozen=True)
 class Tweet:
     "A generated tweet."
@@ -139,7 +139,7 @@ class Sieve:
         if copied and self.sampling.mask_handles: copied = replace(copied, text=mask_handles(copied.text))
         return Tweet(shown, nats / len(ids), len(ids), copied)
 
-# %% ../nbs/06_generate.ipynb #d28e93f4
+# %% ../nbs/06_generate.ipynb #52358232
 def sample_tweets(
     voice: Voice, # Whose model and tokeniser are used
     prompts: Iterable[tuple[int, str]], # Number of a tweet and its clean prompt
@@ -157,7 +157,7 @@ def sample_tweets(
     for i, ids, nats in sample_ids(voice.model, requests(), sampling, seed, bs, rules_of(voice.tokenizer)):
         yield i, sieve(*begun.pop(i), ids, nats)
 
-# %% ../nbs/06_generate.ipynb #0567e81a
+# %% ../nbs/06_generate.ipynb #b90ad496
 def stream_tweets(
     voice: Voice, # From `Voice.load`
     prompts: Sequence[str] = ("",), # What the tweets begin with, in turn
@@ -193,7 +193,7 @@ def first_tweets(
         yield tweet
         if len(seen) == n: return
 
-# %% ../nbs/06_generate.ipynb #2159da9b
+# %% ../nbs/06_generate.ipynb #2844f113
 def blend_voices(
     voice: Voice, # Any voice
     other: Voice, # With the same tokeniser
@@ -205,8 +205,8 @@ def blend_voices(
     if pieces[0] != pieces[1]: raise UsageError(f"the voices {voice.name!r} and {other.name!r} have different tokens; only voices with the same tokeniser, such as two from the same base, can be blended")
     return replace(voice, model=Blend([voice.model, other.model], [1 - share, share]), originals=voice.originals + other.originals, meta=voice.meta | dict(name=f"{voice.name}-{other.name}", blend=dict(voice=other.name, share=share, weights=other.folder and sha256_file(other.folder/"model.safetensors"))))
 
-# %% ../nbs/06_generate.ipynb #5ff66f25
-SPARE = 29 # candidates more for each tweet wanted, as far as they are
+# %% ../nbs/06_generate.ipynb #20fff558
+SPARE = 19 # candidates more for each tweet wanted, as far as they are
 MOST_SPARE = 1000 # in all
 TWIN = 0.6 # share of the word triples, from which on two tweets are nearly the same; chosen by eye
 
@@ -238,7 +238,7 @@ def without_twins(
         sizes.append(len(triples))
         yield tweet
 
-# %% ../nbs/06_generate.ipynb #4a28d690
+# %% ../nbs/06_generate.ipynb #60eb7f6a
 def generate_tweets(
     voice: Voice, # From `Voice.load`
     prompt: str = "", # What the tweets begin with
@@ -264,7 +264,7 @@ def generate_tweets(
         best = list(without_twins(ranked(candidates, [real[t.text] for t in candidates] if judge else None), prompt))
     return best[:n]
 
-# %% ../nbs/06_generate.ipynb #96e2b9d0
+# %% ../nbs/06_generate.ipynb #ea695c04
 @torch.no_grad()
 def explain(
     voice: Voice, # Any voice
@@ -286,7 +286,7 @@ def explain(
         said, so_far = text, 1.
     return rows
 
-# %% ../nbs/06_generate.ipynb #d4699c9a
+# %% ../nbs/06_generate.ipynb #c3caea05
 WORD_SAMPLES = 4000 # so that shares are right to one or two hundredths
 
 def first_words(

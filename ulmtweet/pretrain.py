@@ -347,10 +347,11 @@ def restore(self: Run,
 def matmul_peak(
     device: str | None = None, # `cpu` or `cuda`; None means a GPU if there is one
     n: int = 2048, # Rows and columns
+    dtype: torch.dtype | None = None, # Format of the numbers; None means the one that training uses
 ) -> float: # Operations a second
-    "The best of ten products of two square matrices in the format that training uses."
+    "The best of ten products of two square matrices."
     device = device or best_device()
-    a, b = (torch.randn(n, n, device=device).to(fast_dtype(device)) for _ in range(2))
+    a, b = (torch.randn(n, n, device=device).to(dtype or fast_dtype(device)) for _ in range(2))
     times = []
     for _ in range(10):
         start = time.perf_counter()
