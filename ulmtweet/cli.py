@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['app', 'Home', 'Json', 'Seed', 'SAMPLING', 'WRITING', 'Viable', 'FILES', 'CLEANING', 'COLUMN', 'Base', 'Tokens', 'Lr',
-           'VoiceArgument', 'say', 'Commands', 'frame', 'print_json', 'print_table', 'read_prompt', 'writes_tweets',
-           'named_voice', 'report_judge', 'predict', 'tweet_data', 'print_tweets', 'generate', 'writing_bar',
-           'reads_tweets', 'say_report', 'data', 'default_name', 'drawn_bar', 'progress_bar', 'watched_training',
-           'days_of', 'run_training', 'train', 'update', 'demo', 'print_voice', 'voices', 'info', 'lr_find',
-           'report_bar', 'report', 'compare', 'stories', 'pretraining_bar', 'pretrain']
+           'VoiceArgument', 'say', 'Commands', 'frame', 'print_json', 'print_table', 'read_prompt', 'signed',
+           'writes_tweets', 'named_voice', 'report_judge', 'predict', 'tweet_data', 'print_tweets', 'generate',
+           'writing_bar', 'reads_tweets', 'say_report', 'data', 'default_name', 'drawn_bar', 'progress_bar',
+           'watched_training', 'days_of', 'run_training', 'train', 'update', 'demo', 'print_voice', 'voices', 'info',
+           'lr_find', 'report_bar', 'report', 'compare', 'stories', 'pretraining_bar', 'pretrain']
 
 # %% ../nbs/21_cli.ipynb #b7d5fb16
 import functools, inspect, json, os, re, select, stat, sys, time
@@ -121,6 +121,14 @@ WRITING = [
     _option("blend", Optional[str], None, metavar="VOICE:SHARE", help="Mix in another voice's probabilities, such as juno:0.3."),
 ]
 
+def signed(wrapped, command, given, options, first=()):
+    "Show typer the command's own parameters, but for those that the wrapper gives it, among those that the wrapper takes."
+    own = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in inspect.signature(command).parameters.values() if p.name not in given]
+    wrapped.__signature__ = inspect.Signature([*first, *own, *options])
+    del wrapped.__wrapped__
+    wrapped.__annotations__ = {}
+    return wrapped
+
 def writes_tweets(command):
     "Give a command the options for choosing a voice and for sampling; it gets a `Voice` and a `Sampling`."
     @functools.wraps(command)
@@ -137,11 +145,7 @@ def writes_tweets(command):
             except ValueError: raise UsageError(f"--blend is {blend!r}; expected a voice and its share, such as juno:0.3") from None
             loaded = blend_voices(loaded, named_voice(find_voice(other, home)), share)
         return command(voice=loaded, sampling=sampling, **options)
-    own = [p for p in inspect.signature(command).parameters.values() if p.name not in ("voice", "sampling")]
-    wrapped.__signature__ = inspect.Signature([*own, *WRITING, *SAMPLING])
-    del wrapped.__wrapped__
-    wrapped.__annotations__ = {}
-    return wrapped
+    return signed(wrapped, command, ("voice", "sampling"), [*WRITING, *SAMPLING])
 
 def named_voice(folder):
     "A voice, named as its folder."
@@ -282,7 +286,6 @@ COLUMN = _option("column", Optional[str], None, help="Column or key with the twe
 # %% ../nbs/21_cli.ipynb #19eb4812
 def reads_tweets(command):
     "Give a command the arguments and options for reading and cleaning tweets."
-    own = [p for p in inspect.signature(command).parameters.values() if p.name not in ("tweets", "report")]
     @functools.wraps(command)
     def wrapped(files, column=None, **options):
         from ulmtweet.clean import CleanOptions, clean_tweets
@@ -290,11 +293,7 @@ def reads_tweets(command):
         cleaning = CleanOptions(**{p.name: options.pop(p.name) for p in CLEANING})
         tweets, report = clean_tweets(read_tweets(files, column, options.get("home")), cleaning)
         return command(tweets, dict(report, files=[Path(f).name for f in files]), **options)
-    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-    wrapped.__signature__ = inspect.Signature([FILES, *keyword, COLUMN, *CLEANING])
-    del wrapped.__wrapped__
-    wrapped.__annotations__ = {}
-    return wrapped
+    return signed(wrapped, command, ("tweets", "report"), [COLUMN, *CLEANING], [FILES])
 
 # %% ../nbs/21_cli.ipynb #7cb90d9a
 def say_report(
@@ -606,12 +605,11 @@ def compare(
     """
     from ulmtweet.clean import clean_text
     from ulmtweet.evaluate import compare_voices, who_said_it
-    from ulmtweet.voice import Voice, find_voice
+    from ulmtweet.voice import find_voice
     loaded = {}
     for folder in dict.fromkeys(find_voice(name, home).resolve() for name in voices):
         if folder.name in loaded: raise UsageError(f"two voices have the name {folder.name}: rename the folder of one")
-        loaded[folder.name] = Voice.load(folder)
-        loaded[folder.name].meta["name"] = folder.name
+        loaded[folder.name] = named_voice(folder)
     if len(loaded) < 2: raise UsageError(f"{len(loaded)} voice to compare; expected two different ones or more")
     rows = compare_voices(list(loaded.values())) if text is None else who_said_it(clean_text(read_prompt(text)), list(loaded.values()))
     if as_json: return print_json(rows)

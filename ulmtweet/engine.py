@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from math import log
 from typing import NamedTuple
@@ -189,6 +190,7 @@ class Rules:
     inner: Tensor | None = None # (vocab_size,) bool: pieces that go on with a word, so that none can begin with them
     never: Sequence[int] = () # Ids that are not picked, such as that of unknown words
 
+@lru_cache(8) # it looks at every piece
 def rules_of(
     tokenizer: Tokens, # Any tokeniser
 ) -> Rules:
