@@ -21,7 +21,7 @@ import torch
 
 from .core import ASSETS, EMOJI, HANDLE, INVISIBLE, UsageError, says_something, sha256_file
 from .engine import Blend, Request, Sampling, rules_of, sample_ids
-from .originality import CopyIndex, Span, marked_words
+from .originality import CopyIndex, Span, folded_words
 from .tokens import EOT_ID, Tokens
 from .voice import Voice
 
@@ -230,7 +230,7 @@ def without_twins(
     "Leave out tweets that have most of their word triples in common with an earlier one, handles aside."
     sizes, holders = [], defaultdict(list) # of those that stay; by triple
     for tweet in tweets:
-        words = marked_words(HANDLE.sub("", tweet.text.removeprefix(prompt).removeprefix(mask_handles(prompt)))) or [tweet.text]
+        words = folded_words(HANDLE.sub("", tweet.text.removeprefix(prompt).removeprefix(mask_handles(prompt)))) or [tweet.text]
         triples = {tuple(words[i:i + 3]) for i in range(max(len(words) - 2, 1))}
         shared = Counter(j for t in triples for j in holders[t])
         if any(n >= TWIN * min(len(triples), sizes[j]) for j, n in shared.items()): continue
