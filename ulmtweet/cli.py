@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['app', 'Home', 'Json', 'Seed', 'SAMPLING', 'WRITING', 'Viable', 'FILES', 'CLEANING', 'COLUMN', 'Base', 'Tokens', 'Lr',
-           'VoiceArgument', 'say', 'Commands', 'frame', 'print_json', 'print_table', 'read_prompt', 'signed',
+           'TOLD', 'VoiceArgument', 'say', 'Commands', 'frame', 'print_json', 'print_table', 'read_prompt', 'signed',
            'writes_tweets', 'named_voice', 'report_judge', 'predict', 'tweet_data', 'print_tweets', 'generate',
            'writing_bar', 'reads_tweets', 'say_report', 'data', 'default_name', 'drawn_bar', 'progress_bar',
-           'watched_training', 'days_of', 'run_training', 'train', 'update', 'demo', 'print_voice', 'voices', 'info',
-           'lr_find', 'report_bar', 'report', 'compare', 'stories', 'pretraining_bar', 'pretrain']
+           'this_command', 'watched_training', 'days_of', 'run_training', 'train', 'update', 'demo', 'print_voice',
+           'voices', 'info', 'lr_find', 'report_bar', 'report', 'compare', 'stories', 'pretraining_bar', 'pretrain']
 
 # %% ../nbs/21_cli.ipynb #b7d5fb16
-import functools, inspect, json, os, re, select, stat, sys, time
+import functools, inspect, json, os, re, select, shlex, signal, stat, sys, threading, time
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Annotated, Optional
 import typer
 from typer.core import TyperGroup
 
-from .core import ASSETS, ModelError, StorageError, UlmtweetError, UsageError, describe_seconds
+from .core import ASSETS, ModelError, StorageError, Terminated, UlmtweetError, UsageError, describe_seconds, raise_terminated
 
 # %% ../nbs/21_cli.ipynb #b7fea68a
 def say(
@@ -34,20 +34,21 @@ class Commands(TyperGroup):
     def invoke(self, ctx):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"): stream.reconfigure(errors="backslashreplace") # a terminal that can't show emoji
+        if threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGTERM, raise_terminated)
         try:
             super().invoke(ctx)
             if sys.stdout is not None: sys.stdout.flush()
         except UlmtweetError as e: self.stop(str(e), e.exit_code)
         except BrokenPipeError: os._exit(0) # `ulmtweet ... | head`: the reader has had enough
         except OSError as e: self.stop(f"the operating system says: {e}", StorageError.exit_code)
-        except KeyboardInterrupt: self.stop("stopped", 130)
+        except KeyboardInterrupt as e: self.stop("stopped", 143 if isinstance(e, Terminated) else 130)
         except Exception as e:
             if hasattr(e, "exit_code") or isinstance(e, typer.Abort) or os.environ.get("ULMTWEET_DEBUG"): raise # typer has words for its own
             self.stop(f"unexpected {type(e).__name__}: {e}; please report it with what ULMTWEET_DEBUG=1 prints", 1)
 
     def stop(self, message, code):
         message = re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", message) # names of files may hold line breaks and terminal escapes
-        say("error: " + message if code != 130 else message)
+        say(message if code in (130, 143) else "error: " + message)
         raise typer.Exit(code)
 
 # %% ../nbs/21_cli.ipynb #1b9e6654
@@ -345,6 +346,8 @@ def drawn_bar():
     with Progress(TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.percentage:3.0f}%"), console=Console(stderr=True), transient=True) as bar:
         yield bar, bar.add_task("Preparing", total=1.)
 
+TOLD = ("resuming", "waiting", "the voice") # states that are worth a line
+
 @contextmanager
 def progress_bar():
     "A progress function for `fine_tune` that draws a bar on a terminal, and prints a line an epoch elsewhere."
@@ -353,9 +356,9 @@ def progress_bar():
     with drawn_bar() as (bar, task):
         def update(status):
             nonlocal lines, started
+            if status["state"].startswith(TOLD): say(status["state"])
             if not started and status["seconds_left"]:
-                went_on = f", going on after stage {len(status['done'])}" if status["done"] else ""
-                say(f"training {status['name']}: {status['stages']} stages{went_on}, about {describe_seconds(status['seconds_left'])}")
+                say(f"training {status['name']}: {status['stages']} stages, about {describe_seconds(status['seconds_left'])}")
                 started, lines = True, len(status["log"])
             bar.update(task, completed=status["fraction"], description=describe_status(status))
             for row in status["log"][lines:]:
@@ -364,6 +367,8 @@ def progress_bar():
         yield update
 
 # %% ../nbs/21_cli.ipynb #21ee3e12
+def this_command() -> str: return shlex.join(["ulmtweet", *sys.argv[1:]])
+
 @contextmanager
 def watched_training(name, home):
     "A progress function with a bar and a status file, for the time of a training."
@@ -373,7 +378,7 @@ def watched_training(name, home):
     try:
         with progress_bar() as bar: yield lambda status: (bar(status), status_file(status))
     except KeyboardInterrupt:
-        say("stopped; finished stages are kept: repeat the command to go on after the last one")
+        say(f"stopped; to go on from here: {this_command()}")
         raise
 
 def days_of(tweets): return tweets.time.dt.strftime("%Y-%m-%d").fillna("").tolist()

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['ASSETS', 'EMOJI', 'HANDLE', 'WORD', 'INVISIBLE', 'UlmtweetError', 'UsageError', 'DataError', 'ModelError',
-           'StorageError', 'NetworkError', 'home_folder', 'voices_folder', 'set_seed', 'storage_errors',
+           'StorageError', 'NetworkError', 'home_folder', 'voices_folder', 'set_seed', 'mixed_seed', 'storage_errors',
            'reading_errors', 'sync_path', 'atomic_write', 'atomic_folder', 'says_something', 'sha256_file',
-           'write_checksums', 'verify_checksums', 'read_json', 'write_json', 'interrupt_noticed', 'describe_seconds']
+           'write_checksums', 'verify_checksums', 'read_json', 'write_json', 'Terminated', 'raise_terminated',
+           'interrupt_noticed', 'describe_seconds']
 
 # %% ../nbs/00_core.ipynb #530ff064
 import contextlib, hashlib, json, os, random, re, shutil, signal, tempfile, threading
@@ -68,6 +69,13 @@ def set_seed(
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+def mixed_seed(
+    *numbers: int, # 0 or more each
+) -> int: # From 0 to 2**32 - 1
+    "A seed that depends on all of some numbers."
+    import numpy as np
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 # %% ../nbs/00_core.ipynb #c113034d
 @contextlib.contextmanager
@@ -212,19 +220,29 @@ def write_json(
     atomic_write(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 # %% ../nbs/00_core.ipynb #62382f2a
+class Terminated(KeyboardInterrupt):
+    "SIGTERM came."
+
+def raise_terminated(*args):
+    "A handler for SIGTERM."
+    raise Terminated
+
 @contextlib.contextmanager
-def interrupt_noticed() -> Iterator[list]: # Not empty once Ctrl-C was pressed; a second one stops at once
+def interrupt_noticed() -> Iterator[list]: # Once Ctrl-C was pressed or SIGTERM came, it holds the exception to raise; a second one stops at once
     "Let the step that is under way come to its end."
     noticed = []
-    def notice(*args):
-        noticed.append(True)
-        signal.signal(signal.SIGINT, before)
     if threading.current_thread() is not threading.main_thread():
         yield noticed
         return
-    before = signal.signal(signal.SIGINT, notice)
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    def restore():
+        for s, handler in before.items(): signal.signal(s, handler)
+    def notice(number, frame):
+        noticed.append(Terminated() if number == signal.SIGTERM else KeyboardInterrupt())
+        restore()
+    for s in before: signal.signal(s, notice)
     try: yield noticed
-    finally: signal.signal(signal.SIGINT, before)
+    finally: restore()
 
 # %% ../nbs/00_core.ipynb #edbfbab2
 def describe_seconds(

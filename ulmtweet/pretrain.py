@@ -24,10 +24,10 @@ import torch
 import torch.distributed as dist
 from fastcore.basics import patch
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from .core import DataError, ModelError, UsageError, atomic_write, interrupt_noticed, read_json, sha256_file, storage_errors, write_json
+from .checkpoint import Checkpoint, checkpoint_files, load_checkpoint, save_checkpoint
+from .core import DataError, ModelError, UsageError, atomic_write, interrupt_noticed, mixed_seed, read_json, sha256_file, storage_errors, write_json
 from .engine import Request, Sampling, sample_ids
 from .tokens import EOT_ID, Tokens, load_tokenizer, train_char, train_subword
 from .voice import AWDLSTM, FORMAT, Voice, bits_per_character, check_weights, fast_dtype
@@ -232,7 +232,7 @@ def train_step(self: Run):
     "Read a chunk of each row and learn from it."
     self.model.train()
     rank, world = process()
-    torch.manual_seed(int(np.random.SeedSequence([self.recipe.seed, self.step, rank]).generate_state(1)[0]))
+    torch.manual_seed(mixed_seed(self.recipe.seed, self.step, rank))
     x, y = read_chunk(self.corpus.tokens, self.rows, self.recipe.bs, self.ends[self.step], self.ends[self.step + 1])
     out, raw, dropped = self.model(x.to(self.device, non_blocking=True))
     loss = self.model.loss(out, y.to(self.device, non_blocking=True))
@@ -300,32 +300,24 @@ def gather_rows(
 
 # %% ../nbs/10_pretrain.ipynb #f0e26ec2
 @patch
-def save_checkpoint(self: Run,
+def save(self: Run,
     folder: Path, # The working folder
     fingerprint: str, # Of the corpus and all choices
 ):
     "Write everything that the run needs to go on; with several processes the first one writes."
     tensors = self.tensors()
-    if process()[0]: return
-    weights, name = save(tensors), f"checkpoint-{self.step}.safetensors"
-    atomic_write(folder/name, weights)
-    write_json(folder/"checkpoint.json", dict(fingerprint=fingerprint, weights=name, sha256=hashlib.sha256(weights).hexdigest(),
-                                              step=self.step, loss=self.loss, log=self.log))
-    for old in folder.glob("checkpoint-*.safetensors"):
-        if old.name != name: old.unlink()
+    if process()[0] == 0: save_checkpoint(folder, Checkpoint(tensors, dict(fingerprint=fingerprint, step=self.step, loss=self.loss, log=self.log)))
 
 @patch
-def load_checkpoint(self: Run,
+def load(self: Run,
     folder: Path, # The working folder
     fingerprint: str, # Of the corpus and all choices
 ) -> bool: # Whether there was one of this training
     "Go back to the last checkpoint."
-    if not (folder/"checkpoint.json").exists(): return False
-    saved = read_json(folder/"checkpoint.json")
-    path = folder/Path(str(saved["weights"])).name
-    if saved["fingerprint"] != fingerprint or not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != saved["sha256"]: return False
-    self.step, self.loss, self.log = saved["step"], saved["loss"], saved["log"]
-    self.restore(load_file(path, str(self.device)))
+    found = load_checkpoint(folder)
+    if not found or found.state["fingerprint"] != fingerprint: return False
+    self.step, self.loss, self.log = (found.state[k] for k in ("step", "loss", "log"))
+    self.restore({k: v.to(self.device) for k, v in found.tensors.items()})
     return True
 
 # %% ../nbs/10_pretrain.ipynb #d807bf80
@@ -338,7 +330,7 @@ def restore(self: Run,
     for name, p in self.model.named_parameters():
         if f"exp_avg.{name}" not in tensors: continue # no step was done yet
         self.optimizer.state[p] = dict(step=torch.tensor(float(self.step), device=self.device if self.device.type == "cuda" else None),
-                                       exp_avg=tensors[f"exp_avg.{name}"].clone(), exp_avg_sq=tensors[f"exp_avg_sq.{name}"].clone()) # in aligned memory
+                                       exp_avg=tensors[f"exp_avg.{name}"], exp_avg_sq=tensors[f"exp_avg_sq.{name}"])
     rows = list(self.rows)
     part = lambda name: tensors[name][:, rows].to(fast_dtype(self.device)).contiguous()
     self.model.state = [(part(f"state.{i}.h"), part(f"state.{i}.c")) for i in range(len(self.model.rnns)) if f"state.{i}.h" in tensors] or None
@@ -395,14 +387,14 @@ def train(self: Run,
     fingerprint: str, # Of the corpus and all choices
     progress: Callable[[dict], None] = lambda status: None, # Called with a status every few steps
 ):
-    "Train to the end; a checkpoint is left every few minutes, and on Ctrl-C unless there are several processes."
+    "Train to the end; a checkpoint is left every few minutes, and on Ctrl-C or SIGTERM unless there are several processes."
     began, first, every = time.monotonic(), self.ends[self.step], max(round(self.steps / VALIDATIONS), 1)
     with interrupt_noticed() as interrupted:
         while self.step < self.steps:
             self.train_step()
             if self.step % every == 0 and process()[0] == 0: self.validate()
-            if self.step % self.recipe.checkpoint_steps == 0 or interrupted and process()[1] == 1: self.save_checkpoint(folder, fingerprint)
-            if interrupted: raise KeyboardInterrupt
+            if self.step % self.recipe.checkpoint_steps == 0 or interrupted and process()[1] == 1: self.save(folder, fingerprint)
+            if interrupted: raise interrupted[0]
             if self.step % 10 and self.step < self.steps: continue
             rate = (self.ends[self.step] - first) * self.recipe.bs / (time.monotonic() - began)
             progress(dict(state=TRAINING, fraction=self.step / self.steps, tokens_per_second=rate, train_loss=self.loss, log=self.log,
@@ -467,7 +459,7 @@ def pretrain(
         if process()[1] > 1: dist.barrier()
         tokenizer = load_tokenizer(work/"tokenizer.json")
         run = Run(start.make_model(len(tokenizer), recipe).to(device), tokenizer, load_corpus(work, tokenizer), recipe)
-        run.load_checkpoint(work, fingerprint)
+        run.load(work, fingerprint)
         run.train(work, fingerprint, progress)
         if process()[0]: return None
         finish_base(run, out.name, files, start, description).save(out)
@@ -504,7 +496,7 @@ def prepare_corpus(
     "Encode the corpus, unless this training has done so before; raises `UsageError` if another training has got further."
     mark = work/"encoded"
     if mark.exists() and mark.read_text() == fingerprint: return
-    if (work/"checkpoint.json").exists() and not overwrite:
+    if checkpoint_files(work) and not overwrite:
         raise UsageError(f"an unfinished training in {work} used another corpus or other options; repeat its command to go on with it, use --overwrite to throw it away, or choose another --out")
     for old in work.glob("*[!k]"): old.unlink() # all but the lock
     progress(dict(state=READING, fraction=0., seconds_left=0.))
