@@ -96,6 +96,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                'ulmtweet.core.Terminated': ('core.html#terminated', 'ulmtweet/core.py'),
                                'ulmtweet.core.UlmtweetError': ('core.html#ulmtweeterror', 'ulmtweet/core.py'),
                                'ulmtweet.core.UsageError': ('core.html#usageerror', 'ulmtweet/core.py'),
+                               'ulmtweet.core._tidy': ('core.html#_tidy', 'ulmtweet/core.py'),
                                'ulmtweet.core.atomic_folder': ('core.html#atomic_folder', 'ulmtweet/core.py'),
                                'ulmtweet.core.atomic_write': ('core.html#atomic_write', 'ulmtweet/core.py'),
                                'ulmtweet.core.describe_seconds': ('core.html#describe_seconds', 'ulmtweet/core.py'),

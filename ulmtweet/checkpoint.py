@@ -39,7 +39,7 @@ def save_checkpoint(
     number = max((int(path.stem.split("-")[1]) for path in checkpoint_files(folder)), default=0) + 1
     content = save({k: v.detach().contiguous().clone() for k, v in checkpoint.tensors.items()}, dict(state=json.dumps(checkpoint.state)))
     atomic_write(folder/f"checkpoint-{number:09}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
-    for old in checkpoint_files(folder)[KEPT:]: old.unlink()
+    for old in [*checkpoint_files(folder)[KEPT:], *folder.glob(".checkpoint-*.tmp")]: old.unlink() # the latter of a process that was killed
 
 def load_checkpoint(
     folder: Path, # Of the training; it need not exist

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['app', 'Home', 'Json', 'Seed', 'SAMPLING', 'WRITING', 'Viable', 'FILES', 'CLEANING', 'COLUMN', 'Base', 'Tokens', 'Lr',
-           'TOLD', 'VoiceArgument', 'say', 'Commands', 'frame', 'print_json', 'print_table', 'read_prompt', 'signed',
-           'writes_tweets', 'named_voice', 'report_judge', 'predict', 'tweet_data', 'print_tweets', 'generate',
-           'writing_bar', 'reads_tweets', 'say_report', 'data', 'default_name', 'drawn_bar', 'progress_bar',
-           'this_command', 'watched_training', 'days_of', 'run_training', 'train', 'update', 'demo', 'print_voice',
-           'voices', 'info', 'lr_find', 'report_bar', 'report', 'compare', 'stories', 'pretraining_bar', 'pretrain']
+           'CheckpointSeconds', 'TOLD', 'VoiceArgument', 'say', 'Commands', 'frame', 'print_json', 'print_table',
+           'read_prompt', 'signed', 'writes_tweets', 'named_voice', 'report_judge', 'predict', 'tweet_data',
+           'print_tweets', 'generate', 'writing_bar', 'reads_tweets', 'say_report', 'data', 'default_name', 'drawn_bar',
+           'progress_bar', 'this_command', 'watched_training', 'days_of', 'run_training', 'train', 'update', 'demo',
+           'print_voice', 'voices', 'info', 'lr_find', 'report_bar', 'report', 'compare', 'stories', 'pretraining_bar',
+           'pretrain']
 
 # %% ../nbs/21_cli.ipynb #b7d5fb16
 import functools, inspect, json, os, re, select, shlex, signal, stat, sys, threading, time
@@ -327,6 +328,7 @@ def data(tweets, report, as_json: Json = False, show: Annotated[int, typer.Optio
 Base = Annotated[str, typer.Option(help="en (embedded), wt103 (fastai's, downloaded once), none (from scratch), or the folder of a base or voice.")]
 Tokens = Annotated[Optional[str], typer.Option(metavar="subword|word|char", help="Kind of tokens [default: as the base, subword without one].")]
 Lr = Annotated[Optional[float], typer.Option(help="Highest learning rate [default: found by the learning-rate finder].", min=1e-6, max=1.)]
+CheckpointSeconds = Annotated[float, typer.Option(help="Seconds between checkpoints: what a power cut costs at most.", min=0)]
 
 def default_name(
     tweets, # Clean table
@@ -401,9 +403,12 @@ def train(
     base: Base = "en", tokens: Tokens = None, lr: Lr = None,
     epochs: Annotated[Optional[int], typer.Option(help="Epochs of the last stage [default: by the amount of data].", min=1)] = None,
     seed: Seed = 0, originals: Annotated[bool, typer.Option("--originals/--no-originals", help="Keep the tweets in the voice folder, to recognise copies.")] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a voice of that name.")] = False, as_json: Json = False, home: Home = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a voice of that name.")] = False, checkpoint_seconds: CheckpointSeconds = 10.,
+    as_json: Json = False, home: Home = None,
 ):
     """Train a voice: a person's tweets from a base, or from scratch with --base none.
+
+    Stopped by Ctrl-C, a kill or a power cut, the same command goes on where it was, and ends with the very same voice.
 
     Example: ulmtweet train tweets.csv --name juno
 
@@ -415,7 +420,7 @@ def train(
     """
     from ulmtweet.train import Recipe
     name = name or default_name(tweets, report["files"])
-    voice = run_training(tweets, report, name, home, overwrite, base=base, tokens=tokens, recipe=Recipe(lr=lr, epochs=epochs, seed=seed), originals=originals)
+    voice = run_training(tweets, report, name, home, overwrite, base=base, tokens=tokens, recipe=Recipe(lr=lr, epochs=epochs, seed=seed), originals=originals, checkpoint_seconds=checkpoint_seconds)
     if as_json: print_json(voice.meta | dict(folder=str(voice.folder)))
     else: print_voice(voice.meta | dict(folder=str(voice.folder)))
 

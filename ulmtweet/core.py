@@ -10,7 +10,7 @@ __all__ = ['ASSETS', 'EMOJI', 'HANDLE', 'WORD', 'INVISIBLE', 'UlmtweetError', 'U
            'interrupt_noticed', 'describe_seconds']
 
 # %% ../nbs/00_core.ipynb #530ff064
-import contextlib, hashlib, json, os, random, re, shutil, signal, tempfile, threading
+import contextlib, glob, hashlib, json, os, random, re, shutil, signal, tempfile, threading
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -131,7 +131,8 @@ def atomic_folder(
     folder = Path(folder)
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        tmp = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        _tidy(folder)
+        tmp = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
         old = tmp.with_name(tmp.name + ".old")
         try:
             yield tmp
@@ -142,6 +143,13 @@ def atomic_folder(
         finally:
             if old.exists() and not folder.exists(): os.replace(old, folder)
             for p in (tmp, old): shutil.rmtree(p, ignore_errors=True)
+
+def _tidy(folder):
+    "After a process that was killed: bring the old folder back if it had just been moved, remove what was not finished."
+    pattern = f".{glob.escape(folder.name)}.????????.tmp"
+    for old in folder.parent.glob(pattern + ".old"):
+        if not folder.exists(): os.replace(old, folder)
+    for left in folder.parent.glob(pattern + "*"): shutil.rmtree(left, ignore_errors=True)
 
 # %% ../nbs/00_core.ipynb #0573a594
 _PICTURE = "[\u231a-\u23ff\u25aa-\u25fe\u2600-\u27bf\u2b05-\u2b55\U0001f000-\U0001f1e5\U0001f200-\U0001faff]"
