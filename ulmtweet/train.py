@@ -293,6 +293,7 @@ def train_stage(
     dls = tweet_dataloaders(split, tokenizer, recipe.bs or 32, recipe.seq_len)
     learn = make_learner(model, dls, split.valid, recipe, [keep, Report(report, stage.name), *cbs])
     learn.seed, learn.resumed = mixed_seed(recipe.seed, stage.unfrozen), resumed
+    model.zero_grad()
     learn.freeze_to(-stage.unfrozen)
     rates = slice(lr / FACTOR**(len(layer_groups(model)) - 1), lr) if not stage.scratch else lr
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(stage.epochs, rates)
