@@ -2,17 +2,21 @@
 
     python tests/kills.py 300 > bench/results/kills.json
 
-A kill is SIGKILL to `ulmtweet train` on the newest 300 tweets of the sample. Half of the trainings write a checkpoint after every
-batch, so that many kills fall into a save; half write one every half second. "lost" counts finished trainings whose weights, metrics
-or samples are not those of the straight training, bit for bit. 300 kills take some 25 minutes on two cores.
+A kill is SIGKILL to `ulmtweet train` on the newest 145 tweets of the sample: one in four at any time, one in four while a checkpoint is
+being written, the others some time after the first checkpoint. Half of the trainings write a checkpoint after every batch, half every
+half second. "lost" counts finished trainings whose weights, metrics
+or samples are not those of the straight training, bit for bit. The processes are forked from one that has imported everything, which
+would take longer than the trainings. 300 kills take some 25 minutes on two cores.
 """
-import json, os, random, subprocess, sys, tempfile, time
+import json, multiprocessing, os, random, sys, tempfile, time
 from collections import Counter
 from pathlib import Path
 
 import torch
 
-from ulmtweet.voice import Voice
+from ulmtweet.checkpoint import checkpoint_files
+from ulmtweet.cli import app
+from ulmtweet.voice import Voice, training_folder
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT/"ulmtweet"/"assets"/"sample_tweets.csv"
@@ -28,35 +32,45 @@ def equal(a, b):
     return a[0].keys() == b[0].keys() and all(torch.equal(a[0][k], b[0][k]) for k in a[0]) and a[1:] == b[1:]
 
 
-def kill_often(kills, folder, seed=0, options=()):
+def ulmtweet(args, errors):
+    "The command, in a process of its own whose standard error is a file."
+    with open(errors, "w") as file: os.dup2(file.fileno(), 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    app(args)
+
+
+def kill_often(kills, folder, seed=0):
     "Kill so many times; what came of it."
-    rng, tweets = random.Random(seed), folder/"few.csv"
-    tweets.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:330]) + "\n", encoding="utf-8")
-
-    def start(home):
-        every = "0" if home.name.endswith("0") else "0.5"
-        command = [sys.executable, "-m", "ulmtweet.cli", "train", str(tweets), "--name", "v", "--epochs", "3", *options, "--checkpoint-seconds", every, "--home", str(home)]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-    def said(process):
-        text = process.communicate()[1]
-        assert "Traceback" not in text and process.returncode in (0, -9), text
-        places.update(line.partition(", epoch")[0] for line in text.splitlines() if line.startswith("resuming"))
-        return process.returncode
-
+    fork = multiprocessing.get_context("forkserver")
+    fork.set_forkserver_preload(["ulmtweet.train", "ulmtweet.clean", "ulmtweet.sources"])
+    rng, tweets, errors = random.Random(seed), folder/"few.csv", folder/"stderr.txt"
+    tweets.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:156]) + "\n", encoding="utf-8")
     places, inside, finished, lost, done = Counter(), 0, 0, 0, 0
+
+    def train(home, seconds=None, moment=None):
+        "Train, until a moment so many seconds away; whether the training came to its end."
+        work, every = training_folder("v", home), "0.5" if finished % 2 else "0"
+        process = fork.Process(target=ulmtweet, args=(["train", str(tweets), "--name", "v", "--epochs", "2", "--checkpoint-seconds", every, "--home", str(home)], errors))
+        process.start()
+        while moment in ("later", "in a save") and process.is_alive() and not checkpoint_files(work): time.sleep(0.01)
+        process.join(seconds)
+        while moment == "in a save" and process.is_alive() and not any(work.glob(".*.tmp")): time.sleep(0.001)
+        process.kill()
+        process.join()
+        said = errors.read_text()
+        assert "Traceback" not in said and process.exitcode in (0, -9), said
+        places.update(line.partition(", epoch")[0] + line.endswith("epoch 1, batch 1") * ", at its beginning" for line in said.splitlines() if line.startswith("resuming"))
+        return process.exitcode == 0
+
+    train(folder/"warm-up")
     began = time.monotonic()
-    assert said(start(folder/"straight0")) == 0
-    seconds, straight = time.monotonic() - began, outcome(folder/"straight0")
+    train(folder/"straight")
+    seconds, straight = time.monotonic() - began, outcome(folder/"straight")
     while done < kills:
-        home, code = folder/f"home{finished}-{finished % 2}", -9
-        while code:
-            process = start(home)
-            try: process.wait(rng.uniform(0.2, 0.5) * seconds if done < kills else None)
-            except subprocess.TimeoutExpired: process.kill()
-            code = said(process)
-            done += code != 0
-            inside += any((home/"voices").glob(".v.*/.*.tmp")) if code else 0
+        home = folder/f"home{finished}"
+        while not train(home, *(rng.uniform(0, 0.3) * seconds, rng.choice(["any time", "in a save", "later", "later"])) if done < kills else ()):
+            done += 1
+            inside += any(training_folder("v", home).glob(".*.tmp"))
         finished += 1
         lost += not equal(outcome(home), straight)
         print(f"{done} kills, {finished} trainings finished, {lost} lost", file=sys.stderr, flush=True)

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from conftest import PROGRAM, SAMPLE, failed, run
 from ulmtweet.bases import Download, fetch_wt103
+from ulmtweet.checkpoint import checkpoint_files, load_checkpoint
 from ulmtweet.core import ModelError, NetworkError, set_seed
 from ulmtweet.tokens import MARKS
 
@@ -29,9 +30,9 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path, sign):
     straight = pretrain(tmp_path/"straight", "--epochs", "6")
     command = [str(PROGRAM), "pretrain", str(SAMPLE), "--out", str(tmp_path/"stopped"), *SMALL, "--epochs", "6"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    checkpoint = tmp_path/".stopped.training"/"checkpoint.json"
+    work = tmp_path/".stopped.training"
     if sign == signal.SIGKILL:
-        while not checkpoint.exists() and process.poll() is None:
+        while not checkpoint_files(work) and process.poll() is None:
             time.sleep(0.02)
     else:
         while "bits per character" not in process.stderr.readline() and process.poll() is None: # after the first validation
@@ -39,9 +40,11 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path, sign):
     process.send_signal(sign)
     _, said = process.communicate(timeout=60)
     assert process.returncode == (130 if sign == signal.SIGINT else -9), said
-    assert 0 < json.loads(checkpoint.read_text())["step"] and not (tmp_path/"stopped").exists()
+    assert 0 < load_checkpoint(work).state["step"] and not (tmp_path/"stopped").exists()
     went_on = run(*command[1:])
     assert went_on.returncode == 0, went_on.stderr
+    logs = [json.loads((tmp_path/name/"voice.json").read_text())["log"] for name in ("straight", "stopped")]
+    assert logs[0] == logs[1]
     assert same(load_file(tmp_path/"stopped"/"model.safetensors"), straight)
 
 

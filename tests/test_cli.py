@@ -1,5 +1,5 @@
 "The commands as a person runs them: real processes, real exit codes."
-import json, math, os, shutil, signal, subprocess, time
+import json, math, os, shutil, subprocess
 from collections import Counter
 
 import pytest
@@ -118,24 +118,6 @@ def test_data_report(few_tweets):
     report = json.loads(done.stdout)
     assert report["read"] == report["kept"] + sum(report["dropped"].values()) and report["dropped"]["reply"] > 10
     assert "tweets read" in run("data", few_tweets).stderr
-
-
-@pytest.mark.slow
-def test_ctrl_c_keeps_finished_stages(few_tweets, home, tmp_path):
-    command = [str(PROGRAM), "train", str(few_tweets), "--name", "small", "--lr", "5e-3", "--epochs", "3", "--home", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    checkpoint = tmp_path/"voices"/".small.training"/"checkpoint.json"
-    while not (checkpoint.exists() and json.loads(checkpoint.read_text())["done"]):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130 and "repeat the command" in said and "Traceback" not in said
-    again = subprocess.run(command, capture_output=True, text=True)
-    assert again.returncode == 0, again.stderr
-    straight, resumed = (Voice.load(h/"voices"/"small") for h in (home, tmp_path))
-    assert all((w == resumed.model.state_dict()[k]).all() for k, w in straight.model.state_dict().items())
-    assert straight.meta["metrics"] == resumed.meta["metrics"]
 
 
 def character_frequency_bits(split):

@@ -249,7 +249,7 @@ def generate(
     try:
         with writing_bar() as bar: written = write_tweets(voice, out, n, asked or [""], sampling, seed, judge=report_judge(voice, True) if viable else None, overwrite=overwrite, progress=bar)
     except KeyboardInterrupt:
-        say("stopped; repeat the command to go on from here")
+        say(f"to go on from here: {this_command()}")
         raise
     if written < n: say(f"only {written:,} different tweets came out; --invent, another temperature or other prompts may give more")
     if as_json: print_json(dict(file=str(out), tweets=written, voice=voice.name, seed=seed))
@@ -380,7 +380,7 @@ def watched_training(name, home):
     try:
         with progress_bar() as bar: yield lambda status: (bar(status), status_file(status))
     except KeyboardInterrupt:
-        say(f"stopped; to go on from here: {this_command()}")
+        say(f"to go on from here: {this_command()}")
         raise
 
 def days_of(tweets): return tweets.time.dt.strftime("%Y-%m-%d").fillna("").tolist()
@@ -722,7 +722,7 @@ def pretrain(
             made = pretrain(corpus, out, start, Pretraining(epochs, lr, bs, drop_mult=drop_mult, seed=seed), device, overwrite,
                             progress=lambda status: (bar(status), speed.append(status.get("tokens_per_second"))))
     except KeyboardInterrupt:
-        say("stopped; repeat the command to go on from here")
+        say(f"to go on from here: {this_command()}")
         raise
     if not made: return # another process than the first
     if as_json: return print_json({k: v for k, v in made.meta.items() if k != "log"} | dict(folder=str(made.folder)))

@@ -195,8 +195,9 @@ def verify_checksums(
     folder = Path(folder)
     try:
         if not (folder/"SHA256SUMS").is_file(): raise FileNotFoundError
-        lines = (folder/"SHA256SUMS").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        *lines, rest = (folder/"SHA256SUMS").read_text(encoding="utf-8").split("\n")
+        if rest: raise EOFError
+    except (OSError, UnicodeDecodeError, EOFError):
         raise ModelError(f"{folder} has no readable SHA256SUMS; expected a folder that ulmtweet saved") from None
     sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     for name in required:
