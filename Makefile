@@ -9,7 +9,7 @@ setup: .venv/ready
 
 .venv/ready: settings.ini setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,sentiment]'
+	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,sentiment,wandb,tensorboard]'
 	$(BIN)/python -c "import torchvision" 2>/dev/null || $(BIN)/pip uninstall -q -y torchvision
 	touch $@
 

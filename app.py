@@ -144,6 +144,8 @@ def show_about(meta: dict):
         st.caption(f"Measured on its {test['tweets']:,} newest tweets, which it has never seen. Fewer bits are better; "
                    "knowing nothing but the alphabet takes about 5.")
         st.dataframe(stage_rows(meta), hide_index=True)
+        for sentence in meta.get("advice", []):
+            st.caption(sentence.capitalize())
         show_report(meta)
         for stage in meta["stages"]:
             st.markdown(f"After the stage *{stage['name']}*:")

@@ -31,6 +31,23 @@ class Pieces:
     def __call__(self, items): return (self.tokenizer.encode(" " + t).tokens for t in items)
 
 
+def fastai_config(shape):
+    "The settings of fastai's AWD-LSTM with a shape of ours."
+    return awd_lstm_lm_config | {k: shape[k] for k in ("emb_sz", "n_hid", "n_layers")}
+
+
+def fastai_weights(model):
+    "Our weights under fastai's names."
+    ours = model.state_dict()
+    theirs = {"0.encoder.weight": ours["emb.weight"], "0.encoder_dp.emb.weight": ours["emb.weight"], "1.decoder.weight": ours["emb.weight"],
+              "1.decoder.bias": ours["bias"]}
+    for i in range(model.shape["n_layers"]):
+        part = lambda name: ours[f"rnns.{i}.{name}"]
+        theirs |= {f"0.rnns.{i}.weight_hh_l0_raw": part("weight_hh_l0"),
+                   **{f"0.rnns.{i}.module.{n}": part(n) for n in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")}}
+    return theirs
+
+
 def fastai_learner(voice):
     "fastai's language-model learner with the weights of a voice."
     tokenizer, shape = voice.tokenizer.tokenizer, voice.model.shape
@@ -38,16 +55,8 @@ def fastai_learner(voice):
     block = TextBlock(Tokenizer(Pieces(tokenizer), rules=[], sep=""), vocab=vocab, is_lm=True)
     dls = DataBlock(blocks=block).dataloaders(voice.originals[:200], bs=8, seq_len=16)
     assert dls.vocab == vocab and isinstance(dls.train_ds.numericalize, Numericalize)
-    config = awd_lstm_lm_config | {k: shape[k] for k in ("emb_sz", "n_hid", "n_layers")}
-    model = get_language_model(AWD_LSTM, shape["vocab_size"], config=config)
-    ours = voice.model.state_dict()
-    theirs = {"0.encoder.weight": ours["emb.weight"], "0.encoder_dp.emb.weight": ours["emb.weight"], "1.decoder.weight": ours["emb.weight"],
-              "1.decoder.bias": ours["bias"]}
-    for i in range(shape["n_layers"]):
-        part = lambda name: ours[f"rnns.{i}.{name}"]
-        theirs |= {f"0.rnns.{i}.weight_hh_l0_raw": part("weight_hh_l0"),
-                   **{f"0.rnns.{i}.module.{n}": part(n) for n in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")}}
-    model.load_state_dict(theirs)
+    model = get_language_model(AWD_LSTM, shape["vocab_size"], config=fastai_config(shape))
+    model.load_state_dict(fastai_weights(voice.model))
     return LMLearner(dls, model, loss_func=CrossEntropyLossFlat())
 
 

@@ -74,6 +74,21 @@ def test_a_second_training_waits_and_says_for_whom(few_tweets, tmp_path):
     assert second.wait(60) == 143
 
 
+@pytest.mark.slow
+def test_a_tracker_gets_figures_and_no_tweets(few_tweets, home, tmp_path):
+    command = ["train", few_tweets, "--name", "tracked", "--lr", "5e-3", "--epochs", "1"]
+    assert "wandb or tensorboard" in failed(run(*command, "--track", "paper", home=tmp_path), 2)
+    done = run(*command, "--track", "wandb", home=tmp_path, env=dict(WANDB_MODE="offline"))
+    assert done.returncode == 0, done.stderr
+    voice = Voice.load(tmp_path/"voices"/"tracked")
+    files = {p: p.read_bytes() for p in (tmp_path/"runs").rglob("*") if p.is_file() and not p.is_symlink()}
+    to_send = [p for p in files if p.suffix != ".log"] # those stay here
+    assert sum(files[p].count(b"bits_per_character") for p in to_send) >= len(voice.meta["stages"])
+    assert sum(p.suffix == ".html" for p in to_send) == len(voice.meta["stages"])
+    for p in to_send:
+        assert str(few_tweets).encode() not in files[p] and not [t for t in voice.originals if len(t) > 20 and t.encode() in files[p]], p
+
+
 def limit(size):
     "Let no file of this process be larger than so many bytes; -1 ends that."
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['app', 'Home', 'Json', 'Seed', 'SAMPLING', 'WRITING', 'Viable', 'FILES', 'CLEANING', 'COLUMN', 'Base', 'Tokens', 'Lr',
-           'CheckpointSeconds', 'TOLD', 'VoiceArgument', 'say', 'Commands', 'frame', 'print_json', 'print_table',
-           'read_prompt', 'signed', 'writes_tweets', 'named_voice', 'report_judge', 'predict', 'tweet_data',
-           'print_tweets', 'generate', 'writing_bar', 'reads_tweets', 'say_report', 'data', 'default_name', 'drawn_bar',
-           'progress_bar', 'this_command', 'watched_training', 'days_of', 'run_training', 'train', 'update', 'demo',
-           'print_voice', 'voices', 'info', 'lr_find', 'report_bar', 'report', 'compare', 'stories', 'pretraining_bar',
-           'pretrain']
+           'Track', 'CheckpointSeconds', 'TOLD', 'VoiceArgument', 'say', 'Commands', 'frame', 'print_json',
+           'print_table', 'read_prompt', 'signed', 'writes_tweets', 'named_voice', 'report_judge', 'predict',
+           'tweet_data', 'print_tweets', 'generate', 'writing_bar', 'reads_tweets', 'say_report', 'data',
+           'default_name', 'drawn_bar', 'progress_bar', 'this_command', 'watched_training', 'days_of', 'run_training',
+           'train', 'update', 'demo', 'print_voice', 'voices', 'info', 'lr_find', 'report_bar', 'report', 'compare',
+           'stories', 'pretraining_bar', 'pretrain']
 
 # %% ../nbs/21_cli.ipynb #b7d5fb16
 import functools, inspect, json, os, re, select, shlex, signal, stat, sys, threading, time
@@ -328,6 +328,7 @@ def data(tweets, report, as_json: Json = False, show: Annotated[int, typer.Optio
 Base = Annotated[str, typer.Option(help="en (embedded), wt103 (fastai's, downloaded once), none (from scratch), or the folder of a base or voice.")]
 Tokens = Annotated[Optional[str], typer.Option(metavar="subword|word|char", help="Kind of tokens [default: as the base, subword without one].")]
 Lr = Annotated[Optional[float], typer.Option(help="Highest learning rate [default: found by the learning-rate finder].", min=1e-6, max=1.)]
+Track = Annotated[Optional[str], typer.Option("--track", help="Follow the training with wandb or tensorboard; each needs `pip install 'ulmtweet[...]'`.")]
 CheckpointSeconds = Annotated[float, typer.Option(help="Seconds between checkpoints: what a power cut costs at most.", min=0)]
 
 def default_name(
@@ -372,26 +373,27 @@ def progress_bar():
 def this_command() -> str: return shlex.join(["ulmtweet", *sys.argv[1:]])
 
 @contextmanager
-def watched_training(name, home):
+def watched_training(name, home, track=None):
     "A progress function with a bar and a status file, for the time of a training."
     from ulmtweet.page import StatusFile
+    from ulmtweet.track import tracked
     from ulmtweet.voice import training_folder
     status_file = StatusFile(training_folder(name, home))
     try:
-        with progress_bar() as bar: yield lambda status: (bar(status), status_file(status))
+        with progress_bar() as bar, tracked(track, name, home) as tracker: yield lambda status: (bar(status), status_file(status), tracker(status))
     except KeyboardInterrupt:
         say(f"to go on from here: {this_command()}")
         raise
 
 def days_of(tweets): return tweets.time.dt.strftime("%Y-%m-%d").fillna("").tolist()
 
-def run_training(tweets, report, name, home, overwrite, **choices):
+def run_training(tweets, report, name, home, overwrite, track=None, **choices):
     "Train with progress."
     from ulmtweet.clean import check_enough
     from ulmtweet.train import fine_tune
     say_report(report)
     if advice := check_enough(report): say(advice)
-    with watched_training(name, home) as progress:
+    with watched_training(name, home, track) as progress:
         return fine_tune(tweets.text.tolist(), name, home=home, overwrite=overwrite, progress=progress, cleaning=report["options"], days=days_of(tweets), **choices)
 
 # %% ../nbs/21_cli.ipynb #8e01a65a
@@ -403,7 +405,7 @@ def train(
     base: Base = "en", tokens: Tokens = None, lr: Lr = None,
     epochs: Annotated[Optional[int], typer.Option(help="Epochs of the last stage [default: by the amount of data].", min=1)] = None,
     seed: Seed = 0, originals: Annotated[bool, typer.Option("--originals/--no-originals", help="Keep the tweets in the voice folder, to recognise copies.")] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a voice of that name.")] = False, checkpoint_seconds: CheckpointSeconds = 10.,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a voice of that name.")] = False, checkpoint_seconds: CheckpointSeconds = 10., track: Track = None,
     as_json: Json = False, home: Home = None,
 ):
     """Train a voice: a person's tweets from a base, or from scratch with --base none.
@@ -420,7 +422,7 @@ def train(
     """
     from ulmtweet.train import Recipe
     name = name or default_name(tweets, report["files"])
-    voice = run_training(tweets, report, name, home, overwrite, base=base, tokens=tokens, recipe=Recipe(lr=lr, epochs=epochs, seed=seed), originals=originals, checkpoint_seconds=checkpoint_seconds)
+    voice = run_training(tweets, report, name, home, overwrite, base=base, tokens=tokens, recipe=Recipe(lr=lr, epochs=epochs, seed=seed), originals=originals, checkpoint_seconds=checkpoint_seconds, track=track)
     if as_json: print_json(voice.meta | dict(folder=str(voice.folder)))
     else: print_voice(voice.meta | dict(folder=str(voice.folder)))
 
@@ -432,7 +434,7 @@ def update(
     column: Annotated[Optional[str], typer.Option(help="Column or key with the tweets [default: the first known one].")] = None,
     lr: Lr = None, epochs: Annotated[Optional[int], typer.Option(help="Epochs of the last stage [default: by the amount of data].", min=1)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw away another unfinished training of the voice.")] = False,
-    seed: Seed = 0, as_json: Json = False, home: Home = None,
+    seed: Seed = 0, track: Track = None, as_json: Json = False, home: Home = None,
 ):
     """Go on with a voice when new tweets arrive: learn those, and replay old ones.
 
@@ -448,7 +450,7 @@ def update(
     if folder.resolve().parent != voices_folder(home).resolve(): raise UsageError(f"{folder} is not in the home folder {voices_folder(home)}; move it there, or use --home")
     tweets, report = clean_tweets(read_tweets(files, column, home), CleanOptions(**Voice.load(folder).meta.get("cleaning") or {}))
     say_report(report)
-    with watched_training(folder.name, home) as progress:
+    with watched_training(folder.name, home, track) as progress:
         updated = update_voice(tweets.text.tolist(), folder, Recipe(lr=lr, epochs=epochs, seed=seed), home, overwrite=overwrite, days=days_of(tweets), progress=progress)
     if as_json: print_json(updated.meta | dict(folder=str(updated.folder)))
     else: print_voice(updated.meta | dict(folder=str(updated.folder)))
@@ -491,6 +493,7 @@ def print_voice(
     metrics = meta.get("metrics") or {}
     for label, key in [("newest tweets, before", "before"), ("newest tweets", "test"), ("earlier test, before", "earlier_before"), ("earlier test", "earlier")]:
         if metrics.get(key): print(f"{label}: {metrics[key]['bits_per_character']:.3f} bits per character")
+    for sentence in meta.get("advice", []): print(f"advice: {sentence}")
 
 @app.command()
 def voices(as_json: Json = False, home: Home = None):
