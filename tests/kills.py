@@ -48,19 +48,21 @@ def kill_often(kills, folder, seed=0):
     places, inside, finished, lost, done = Counter(), 0, 0, 0, 0
 
     def train(home, seconds=None, moment=None):
-        "Train, until a moment so many seconds away; whether the training came to its end."
+        "Train, until a moment so many seconds away; whether the training came to its end, and whether a save was cut."
         work, every = training_folder("v", home), "0.5" if finished % 2 else "0"
+        errors.unlink(missing_ok=True)
         process = fork.Process(target=ulmtweet, args=(["train", str(tweets), "--name", "v", "--epochs", "2", "--checkpoint-seconds", every, "--home", str(home)], errors))
         process.start()
+        in_a_save = lambda: any(work.glob(f".checkpoint-*.{process.pid}.tmp"))
         while moment in ("later", "in a save") and process.is_alive() and not checkpoint_files(work): time.sleep(0.01)
         process.join(seconds)
-        while moment == "in a save" and process.is_alive() and not any(work.glob(".*.tmp")): time.sleep(0.001)
+        while moment == "in a save" and process.is_alive() and not in_a_save(): time.sleep(0.001)
         process.kill()
         process.join()
-        said = errors.read_text()
+        said = errors.read_text() if errors.exists() else ""
         assert "Traceback" not in said and process.exitcode in (0, -9), said
         places.update(line.partition(", epoch")[0] + line.endswith("epoch 1, batch 1") * ", at its beginning" for line in said.splitlines() if line.startswith("resuming"))
-        return process.exitcode == 0
+        return process.exitcode == 0, in_a_save()
 
     train(folder/"warm-up")
     began = time.monotonic()
@@ -68,9 +70,12 @@ def kill_often(kills, folder, seed=0):
     seconds, straight = time.monotonic() - began, outcome(folder/"straight")
     while done < kills:
         home = folder/f"home{finished}"
-        while not train(home, *(rng.uniform(0, 0.3) * seconds, rng.choice(["any time", "in a save", "later", "later"])) if done < kills else ()):
+        while done < kills:
+            whole, cut = train(home, rng.uniform(0, 0.3) * seconds, rng.choice(["any time", "in a save", "later", "later"]))
+            if whole: break
             done += 1
-            inside += any(training_folder("v", home).glob(".*.tmp"))
+            inside += cut
+        else: train(home)
         finished += 1
         lost += not equal(outcome(home), straight)
         print(f"{done} kills, {finished} trainings finished, {lost} lost", file=sys.stderr, flush=True)
