@@ -94,7 +94,7 @@ class TweetFile:
     def written(self) -> int: return len(self.keys) # tweets
 
     def _open(self, overwrite):
-        state = None if overwrite else self._state()
+        state = self._state(overwrite)
         if state:
             with open(self.part, "r+b") as f: f.truncate(state["bytes"])
             self.next = state["next"]
@@ -105,11 +105,12 @@ class TweetFile:
         if not state: self.file.write(file_head(self.kind, self.about))
         self.note()
 
-    def _state(self):
+    def _state(self, overwrite):
         if not self.part.exists(): return None
         try: state = read_json(self.state_path)
         except ModelError: state = {}
         if state.get("about") == self.about and self.part.stat().st_size >= state["bytes"]: return state
+        if overwrite: return None
         raise UsageError(f"{self.part} is an unfinished file of another voice or other settings; repeat the command that began it, or throw it away with --overwrite")
 
     def _unlock(self):

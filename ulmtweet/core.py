@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['ASSETS', 'EMOJI', 'HANDLE', 'WORD', 'INVISIBLE', 'UlmtweetError', 'UsageError', 'DataError', 'ModelError',
            'StorageError', 'NetworkError', 'home_folder', 'voices_folder', 'set_seed', 'mixed_seed', 'storage_errors',
-           'reading_errors', 'sync_path', 'atomic_write', 'atomic_folder', 'says_something', 'sha256_file',
-           'write_checksums', 'verify_checksums', 'read_json', 'write_json', 'Terminated', 'raise_terminated',
-           'interrupt_noticed', 'describe_seconds']
+           'reading_errors', 'sync_path', 'atomic_write', 'atomic_folder', 'tidy_folder', 'says_something',
+           'sha256_file', 'write_checksums', 'verify_checksums', 'read_json', 'write_json', 'Terminated',
+           'raise_terminated', 'interrupt_noticed', 'describe_seconds']
 
 # %% ../nbs/00_core.ipynb #530ff064
 import contextlib, glob, hashlib, json, os, random, re, shutil, signal, tempfile, threading
@@ -21,6 +21,11 @@ import platformdirs
 class UlmtweetError(Exception):
     "Something a person can act on: the message says what was found, what was expected, what to do."
     exit_code = 1
+    def __init__(self, message: str):
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self): return self.message # whatever fastai does to the arguments of an exception that passes through it
 
 class UsageError(UlmtweetError):
     "The command or its options don't fit together."
@@ -131,7 +136,7 @@ def atomic_folder(
     folder = Path(folder)
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        _tidy(folder)
+        tidy_folder(folder)
         tmp = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
         old = tmp.with_name(tmp.name + ".old")
         try:
@@ -144,7 +149,9 @@ def atomic_folder(
             if old.exists() and not folder.exists(): os.replace(old, folder)
             for p in (tmp, old): shutil.rmtree(p, ignore_errors=True)
 
-def _tidy(folder):
+def tidy_folder(
+    folder: Path, # That `atomic_folder` makes; nobody else is making it
+):
     "After a process that was killed: bring the old folder back if it had just been moved, remove what was not finished."
     pattern = f".{glob.escape(folder.name)}.????????.tmp"
     for old in folder.parent.glob(pattern + ".old"):

@@ -47,13 +47,14 @@ def tracked(
         yield lambda status: None
         return
     if tracker not in TRACKERS: raise UsageError(f"there is no tracker {tracker!r}; expected {' or '.join(TRACKERS)}")
-    folder, rows, stages = home_folder(home)/"runs", 0, 0
+    folder, rows, stages = home_folder(home)/"runs", None, None
     with storage_errors(folder): folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         try: numbers, text = stack.enter_context(OPEN[tracker](name, folder))
         except ImportError: raise UsageError(f"--track {tracker} needs a package that is not installed; pip install 'ulmtweet[{tracker}]'") from None
         def update(status):
             nonlocal rows, stages
+            if rows is None: rows, stages = len(status["log"]), len(status["done"]) # before a stop
             for row in status["log"][rows:]:
                 rows += 1
                 numbers({k: row[k] for k in FIGURES}, step=rows)

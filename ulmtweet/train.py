@@ -134,8 +134,10 @@ def make_learner(
         model.settle(learnt)
         measured.update(bits_per_character(model, tokenizer, valid))
         return math.log(measured["perplexity_per_token"])
-    return StageLearner(dls, model, loss_func=model.loss, splitter=layer_groups, wd=recipe.wd, path=tempfile.gettempdir(),
+    learn = StageLearner(dls, model, loss_func=model.loss, splitter=layer_groups, wd=recipe.wd, path=tempfile.gettempdir(),
                         metrics=[ValueMetric(loss, "nats"), ValueMetric(lambda: measured["bits_per_character"], "bits_per_character")], cbs=[GradientClip(0.5), *cbs])
+    learn.seed = recipe.seed
+    return learn
 
 # %% ../nbs/07_train.ipynb #94195a82
 class KeepBest(Callback):
@@ -193,7 +195,7 @@ def where(self: StageLearner) -> Checkpoint:
         steps[name] = of["step"]
         tensors |= {f"grad_avg.{name}": of["grad_avg"], f"sqr_avg.{name}": of["sqr_avg"]}
     return Checkpoint(tensors, dict(epoch=self.epoch, batch=self.iter + 1, share=self.pct_train, losses=mean_loss.count, steps=steps,
-                                    best=best.best, waited=best.waited))
+                                    best=best.best, waited=best.waited, seconds=time.monotonic() - self.report.began))
 
 @patch
 def go_back(self: StageLearner) -> int: # Batches of the epoch that are done
@@ -206,6 +208,7 @@ def go_back(self: StageLearner) -> int: # Batches of the epoch that are done
         if name in state["steps"]: self.opt.state[p] |= dict(step=state["steps"][name], grad_avg=tensors[f"grad_avg.{name}"], sqr_avg=tensors[f"sqr_avg.{name}"])
     self.keep_best.weights, self.keep_best.best, self.keep_best.waited = named("best."), state["best"], state["waited"]
     self.pct_train, self.recorder.smooth_loss.val, self.recorder.smooth_loss.count = state["share"], tensors["loss"], state["losses"]
+    self.report.began -= state["seconds"]
     return state["batch"]
 
 class Keep(Callback):
@@ -221,9 +224,11 @@ class Keep(Callback):
 
     def after_batch(self):
         if not self.interrupted and time.monotonic() - self.last < self.every: return
+        began = time.monotonic()
         self.save(self.learn.where())
         if self.interrupted: raise self.interrupted[0]
         self.last = time.monotonic()
+        if self.every: self.every = max(self.every, 20 * (self.last - began)) # saving takes a twentieth of the time at most
 
 # %% ../nbs/07_train.ipynb #6b446ee0
 LR_STEPS = 40 # batches of the finder; 80 gave the same suggestion within a quarter on Kaggle's Elon Musk dataset
@@ -340,13 +345,16 @@ def training_advice(
 ) -> list[str]: # Sentences
     "What a finished training says about itself: too short, too long or neither, and whether the newest tweets are harder."
     bits = [row["bits_per_character"] for row in log if row["stage"] == log[-1]["stage"]]
-    best, n = min(range(len(bits)), key=bits.__getitem__), len(bits)
+    earlier = [row["bits_per_character"] for row in log[:-len(bits)]]
+    best, n, said = min(range(len(bits)), key=bits.__getitem__), len(bits), []
     valid, test = (metrics[k]["bits_per_character"] for k in ("valid", "test"))
-    if best < n - 1:
+    if min(earlier, default=math.inf) < min(bits):
+        said = [f"training all layers did not help: {min(bits):.3f} bits per character, {min(earlier):.3f} before, which is kept; a smaller learning rate might (--lr), and more tweets would"]
+    elif bits[-1] - bits[best] > GAIN * bits[best]:
         said = [f"it fits the training tweets too well (overfitting) after epoch {best + 1} of {n}, so the weights of that epoch are kept: more tweets would help, more epochs would not"]
     elif n > 1 and bits[-2] - bits[-1] > GAIN * bits[-1]:
         said = [f"it was still getting better at the end (underfitting): {bits[-2]:.3f}, then {bits[-1]:.3f} bits per character; more epochs would help: --epochs {2 * n}"]
-    else: said = ["the number of epochs fits: it had stopped getting better, and did not get worse"]
+    elif n > 1: said = ["the number of epochs fits: it had stopped getting better, and did not get worse"]
     if test > (1 + DRIFT) * valid:
         said.append(f"the newest tweets are harder to predict than those before ({test:.2f} bits per character, {valid:.2f} before): the person writes differently now, so newer tweets would help most")
     return said
@@ -355,7 +363,7 @@ def training_advice(
 SCRATCH_SHAPES = dict( # for `--base none`; with subwords and words the embedded base's shape, so that figures compare
     char=dict(emb_sz=128, n_hid=512, n_layers=2))
 CHAR_SEQ_LEN = 150 # characters a batch has of each row: a tweet, as 48 subwords are
-CHECKPOINT_SECONDS = 10. # between checkpoints; one takes a fifth of a second
+CHECKPOINT_SECONDS = 10. # between checkpoints, or more if the disk is slow; one of `en` takes a fifth of a second
 FINISHED, WAITING, DOWNLOADING, FINDING, TRAINING, SAVING = ("finished", "waiting for", "downloading the base",
                                                             "finding the learning rate", "training", "saving")
 
@@ -471,6 +479,12 @@ def save(self: Training,
     save_checkpoint(self.folder, Checkpoint(tensors, {k: getattr(self, k) for k in STATE} | dict(fingerprint=self.fingerprint, stage=stage and stage.state)))
 
 # %% ../nbs/07_train.ipynb #7f8d93a6
+@patch(as_prop=True)
+def finished(self: Training) -> dict:
+    "The `voice.json` of the voice of that name; empty if there is none. A power cut right at its end leaves its last checkpoint behind."
+    path = self.folder.parent/self.name/"voice.json"
+    return read_json(path) if path.exists() else {}
+
 @patch
 def load(self: Training,
     overwrite: bool = False, # Whether another training under this name may be thrown away
@@ -479,7 +493,7 @@ def load(self: Training,
     found = load_checkpoint(self.folder)
     if not found: return False
     if found.state["fingerprint"] != self.fingerprint:
-        if overwrite: return False
+        if overwrite or found.state["fingerprint"] == self.finished.get("fingerprint"): return False
         raise UsageError(f"an unfinished training of {self.name!r} used other tweets or options; repeat its command to go on with it, "
                          "use --overwrite to throw it away, or choose another --name")
     for k in STATE: setattr(self, k, found.state[k])
@@ -508,7 +522,6 @@ def tell(self: Training,
 def find_rate(self: Training) -> FoundRate:
     "Choose the learning rate."
     total = sum(self.batches())
-    set_seed(self.recipe.seed)
     found = find_rate(self.learner(), lambda done, _, row: self.tell(FINDING, done, total))
     self.rate = found.rate
     return found
@@ -521,7 +534,6 @@ def run_stages(self: Training):
     total = sum(batches)
     with interrupt_noticed() as interrupted:
         for stage, before in list(zip(self.stages, accumulate(batches)))[len(self.done):]:
-            start = time.monotonic()
             def report(done, _, row):
                 nonlocal first
                 if row: self.log.append(row)
@@ -531,7 +543,7 @@ def run_stages(self: Training):
             self.best = train_stage(self.model, self.tokenizer, self.split, stage, self.rate, self.best, self.recipe, report,
                                     [Keep(self.save, self.checkpoint_seconds, interrupted)], self.resumed)
             self.resumed = None
-            self.done.append(dict(name=stage.name, epochs=stage.epochs, seconds=round(time.monotonic() - start, 1),
+            self.done.append(dict(name=stage.name, epochs=stage.epochs, seconds=round(self.log[-1]["seconds"], 1),
                                   bits_per_character=round(self.best, 4), samples=self.samples()))
             self.save()
             if interrupted: raise interrupted[0]
@@ -581,7 +593,8 @@ class training_lock:
         except Timeout:
             self.waiting(self.whose())
             self.lock.acquire()
-        write_json(self.holder, dict(name=self.name, pid=os.getpid()))
+        try: write_json(self.holder, dict(name=self.name, pid=os.getpid()))
+        except BaseException: self.lock.release(); raise
 
     def whose(self):
         try: holder = read_json(self.holder)
@@ -614,8 +627,10 @@ def fine_tune(
     if len(tweets) < 10: raise DataError(f"{len(tweets)} tweets are too few to train, validate and test on; expected 10 or more")
     split = split_by_time(tweets)
     training = prepare_training(split, name, base, tokens, recipe, home, progress, checkpoint_seconds)
+    made = lambda: None if overwrite else finished_voice(training, voices_folder(home)/name, originals)
+    if voice := made(): return voice
     with training_lock(home, name, lambda whose: training.tell(f"{WAITING} {whose}")):
-        if not overwrite and (made := finished_voice(training, voices_folder(home)/name, originals)): return made
+        if voice := made(): return voice # by the one who was waited for
         voice = run_training(training, overwrite, **meta)
         if originals: voice.originals, voice.held_out, voice.days = split.train, dict(valid=split.valid, test=split.test), list(days)
         return keep_voice(training, voice, home)
@@ -649,7 +664,6 @@ def finished_voice(
     voice = Voice.load(folder)
     if voice.meta.get("fingerprint") != training.fingerprint or bool(voice.originals) != originals:
         raise UsageError(f"there is another voice {training.name!r} already, made from other tweets or with other options; choose another --name, or use --overwrite")
-    shutil.rmtree(training.folder, ignore_errors=True) # left if the power failed right at the end
     training.done, training.log = voice.meta["stages"], []
     training.tell(f"the voice {training.name} is finished; nothing is changed", 1)
     return voice

@@ -11,6 +11,7 @@ __all__ = ['DROPOUT', 'State', 'FORMAT', 'READABLE', 'EDITABLE', 'LARGEST', 'CAR
 # %% ../nbs/05_voice.ipynb #3b551eed
 import math, re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -18,10 +19,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
+from filelock import FileLock
 from safetensors.torch import load as load_tensors, save as save_tensors
 from torch import Tensor, nn
 
-from .core import (ASSETS, DataError, ModelError, UsageError, atomic_folder, atomic_write, read_json, reading_errors, verify_checksums,
+from .core import (ASSETS, DataError, ModelError, UsageError, atomic_folder, atomic_write, home_folder, read_json, reading_errors, tidy_folder, verify_checksums,
                            voices_folder, write_checksums, write_json)
 from .tokens import EOT_ID, Tokens, load_tokenizer
 
@@ -399,10 +401,18 @@ def is_complete(
                 and (before is None or math.isfinite(before["bits_per_character"])))
     except (KeyError, TypeError, AttributeError): return False
 
+def _put_back(home):
+    "Bring back what a power cut hid in the instant in which it was replaced."
+    hidden = [*voices_folder(home).glob(".*.tmp.old")]
+    if not hidden: return
+    with suppress(OSError), FileLock(home_folder(home)/"training.lock", timeout=0): # else the one who trains is about to
+        for old in hidden: tidy_folder(old.with_name(old.name[1:].rsplit(".", 3)[0]))
+
 def list_voices(
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> list[dict]: # The content of each `voice.json`, newest first
     "The voices in a home folder; damaged ones are left out."
+    _put_back(home)
     found = []
     for path in voices_folder(home).glob("*/voice.json"):
         if path.parent.name.startswith("."): continue
