@@ -329,7 +329,7 @@ Base = Annotated[str, typer.Option(help="en (embedded), wt103 (fastai's, downloa
 Tokens = Annotated[Optional[str], typer.Option(metavar="subword|word|char", help="Kind of tokens [default: as the base, subword without one].")]
 Lr = Annotated[Optional[float], typer.Option(help="Highest learning rate [default: found by the learning-rate finder].", min=1e-6, max=1.)]
 Track = Annotated[Optional[str], typer.Option("--track", help="Follow the training with wandb or tensorboard; each needs `pip install 'ulmtweet[...]'`.")]
-CheckpointSeconds = Annotated[float, typer.Option(help="Seconds between checkpoints: what a power cut costs at most.", min=0)]
+CheckpointSeconds = Annotated[Optional[float], typer.Option(help="Seconds between checkpoints: about what a power cut costs [default: 10, more if the disk is slow].", min=0)]
 
 def default_name(
     tweets, # Clean table
@@ -405,7 +405,7 @@ def train(
     base: Base = "en", tokens: Tokens = None, lr: Lr = None,
     epochs: Annotated[Optional[int], typer.Option(help="Epochs of the last stage [default: by the amount of data].", min=1)] = None,
     seed: Seed = 0, originals: Annotated[bool, typer.Option("--originals/--no-originals", help="Keep the tweets in the voice folder, to recognise copies.")] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a voice of that name.")] = False, checkpoint_seconds: CheckpointSeconds = 10., track: Track = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a voice of that name.")] = False, checkpoint_seconds: CheckpointSeconds = None, track: Track = None,
     as_json: Json = False, home: Home = None,
 ):
     """Train a voice: a person's tweets from a base, or from scratch with --base none.
