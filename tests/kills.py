@@ -4,9 +4,9 @@
 
 A kill is SIGKILL to `ulmtweet train` on the newest 145 tweets of the sample: one in four at any time, one in four while a checkpoint is
 being written, the others some time after the first checkpoint. Half of the trainings write a checkpoint after every batch, half every
-half second. "lost" counts finished trainings whose weights, metrics
-or samples are not those of the straight training, bit for bit. The processes are forked from one that has imported everything, which
-would take longer than the trainings. 300 kills take some 25 minutes on two cores.
+half second. "lost" counts finished trainings whose weights, metrics or samples are not those of the straight training, bit for bit. The
+processes are forked from one that has imported everything, which would take longer than the trainings. 300 kills take some 28 minutes on
+two cores.
 """
 import json, multiprocessing, os, random, sys, tempfile, time
 from collections import Counter
@@ -14,17 +14,15 @@ from pathlib import Path
 
 import torch
 
+from conftest import SAMPLE
 from ulmtweet.checkpoint import checkpoint_files
 from ulmtweet.cli import app
 from ulmtweet.voice import Voice, training_folder
 
-ROOT = Path(__file__).parent.parent
-SAMPLE = ROOT/"ulmtweet"/"assets"/"sample_tweets.csv"
 
-
-def outcome(home):
+def outcome(folder):
     "What has to be equal, of a finished voice."
-    voice = Voice.load(home/"voices"/"v")
+    voice = Voice.load(folder)
     return voice.model.state_dict(), voice.meta["metrics"], [(s["bits_per_character"], s["samples"]) for s in voice.meta["stages"]]
 
 
@@ -67,7 +65,7 @@ def kill_often(kills, folder, seed=0):
     train(folder/"warm-up")
     began = time.monotonic()
     train(folder/"straight")
-    seconds, straight = time.monotonic() - began, outcome(folder/"straight")
+    seconds, straight = time.monotonic() - began, outcome(folder/"straight"/"voices"/"v")
     while done < kills:
         home = folder/f"home{finished}"
         while done < kills:
@@ -77,7 +75,7 @@ def kill_often(kills, folder, seed=0):
             inside += cut
         else: train(home)
         finished += 1
-        lost += not equal(outcome(home), straight)
+        lost += not equal(outcome(home/"voices"/"v"), straight)
         print(f"{done} kills, {finished} trainings finished, {lost} lost", file=sys.stderr, flush=True)
     return dict(kills=done, inside_a_save=inside, finished=finished, lost=lost, resumed=dict(sorted(places.items())), seconds=round(time.monotonic() - began))
 

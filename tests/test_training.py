@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from conftest import PROGRAM, SAMPLE, failed, run
-from kills import kill_often
+from kills import equal, kill_often, outcome
 from ulmtweet.checkpoint import Checkpoint, checkpoint_files, load_checkpoint, save_checkpoint
 from ulmtweet.core import ModelError, StorageError, write_checksums
 from ulmtweet.voice import Voice, training_folder
@@ -24,8 +24,7 @@ def contents(folder):
 
 
 def same_voice(a, b):
-    a, b = Voice.load(a), Voice.load(b)
-    return all(torch.equal(w, b.model.state_dict()[k]) for k, w in a.model.state_dict().items()) and a.meta["metrics"] == b.meta["metrics"]
+    return equal(outcome(a), outcome(b))
 
 
 SMALL = ["--name", "small", "--lr", "5e-3", "--epochs", "3"] # as the voice of `home`
