@@ -1,0 +1,158 @@
+"""What matters when a voice is trained? One choice at a time is changed from the defaults, as JSON.
+
+    python bench/what_matters.py [FILE] > bench/results/what_matters.json
+
+FILE has one person's tweets; default is Kaggle's dataset of Elon Musk (data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA, default
+../shared/data). Each row is a training on the older tweets, measured on the newest 10 %: `bits_per_character` as everywhere, `text` without
+the ends of tweets, `plain` of the tweets without handles and hashtags, `ended` the share of 1,000 samples that end within 160 tokens. All
+have the learning rate that the finder suggests for the first. The three rows `default` differ in the seed alone: what differs less than they
+do says nothing; so do those `all at once`, without gradual unfreezing. One thread a training, as many at a time as there are cores; some 40 minutes on two.
+"""
+import json, math, os, platform, random, sys, time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from fastai.callback.core import Callback
+
+import ulmtweet.train
+from ulmtweet.clean import CleanOptions, clean_text, clean_tweets
+from ulmtweet.core import HANDLE
+from ulmtweet.data import split_by_time, tweet_dataloaders
+from ulmtweet.engine import rules_of, sample_ids
+from ulmtweet.generate import request
+from ulmtweet.sources import read_tweets
+from ulmtweet.tokens import EOT_ID
+from ulmtweet.train import Recipe, default_bs, default_epochs, find_rate, layer_groups, make_learner, start_model, train_stage, training_stages
+from ulmtweet.voice import bits_per_character, token_nats
+
+DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
+GROUPED = 16 # tweets between two ends, when there is none between tweets
+SAMPLES = 1000
+
+
+class Only(Callback):
+    "Let one layer group learn, wherever it is."
+    def __init__(self, group): self.group = group
+
+    def before_fit(self):
+        for i, group in enumerate(layer_groups(self.model)):
+            for p in group:
+                p.requires_grad_(i == self.group)
+
+
+class Average(Callback):
+    "Measure and keep an exponential moving average of the weights."
+    order = 61 # after the best weights are kept
+    def __init__(self, decay): self.decay = decay
+
+    def before_fit(self): self.average, self.steps = [p.detach().clone() for p in self.model.parameters()], 0
+
+    @torch.no_grad()
+    def after_batch(self):
+        if not self.training:
+            return
+        self.steps += 1
+        for mean, p in zip(self.average, self.model.parameters()):
+            mean.lerp_(p, 1 - min(self.decay, (1 + self.steps) / (10 + self.steps)))
+
+    def exchange(self):
+        for i, p in enumerate(self.model.parameters()):
+            self.average[i], p.data = p.data, self.average[i]
+
+    def before_validate(self): self.exchange()
+
+    def after_epoch(self): self.exchange()
+
+
+def and_in_small_letters(tweets, rng): return tweets + [t.lower() for t in tweets]
+
+
+def and_without_some_words(tweets, rng):
+    "One word in ten is left out."
+    return tweets + [t for t in (" ".join(w for w in t.split() if rng.random() > 0.1) for t in tweets) if t]
+
+
+def and_to_other_friends(tweets, rng):
+    "Handles are exchanged for others of the same person's tweets."
+    handles = [h for t in tweets for h in HANDLE.findall(t)]
+    return tweets + [HANDLE.sub(lambda m: rng.choice(handles), t) for t in tweets]
+
+
+def cleaned(options): return lambda tweets: [c for t in tweets if (c := clean_text(t, options))]
+
+
+def grouped(tweets): return [" ".join(tweets[i:i + GROUPED]) for i in range(0, len(tweets), GROUPED)]
+
+
+EXPERIMENTS = [("default", f"seed {seed}", dict(recipe=dict(seed=seed))) for seed in range(3)] + [
+    ("layers", "bottom LSTM layer", dict(only=0)), ("layers", "top LSTM layer", dict(only=1)), ("layers", "embedding and output", dict(only=2)),
+    *(("all at once", f"seed {seed}", dict(gradual=False, recipe=dict(seed=seed))) for seed in range(3)),
+    ("ends", "no end between tweets", dict(texts=grouped)),
+    ("handles and hashtags", "handles masked", dict(texts=cleaned(CleanOptions(handles="mask")))),
+    ("handles and hashtags", "handles dropped", dict(texts=cleaned(CleanOptions(handles="drop")))),
+    ("handles and hashtags", "both dropped", dict(texts=cleaned(CleanOptions(handles="drop", hashtags=False)))),
+    *(("augmentation", f.__name__.replace("_", " "), dict(augment=f)) for f in (and_in_small_letters, and_without_some_words, and_to_other_friends)),
+    *(("amount", f"{share:.0%}", dict(share=share)) for share in (0.1, 0.2, 0.4, 0.7)),
+    *(("recipe", name, dict(recipe=how)) for name, how in [("dropout x 0.25", dict(drop_mult=0.25)), ("dropout x 0.8", dict(drop_mult=0.8)),
+                                                        ("weight decay 0.1", dict(wd=0.1)), ("half the batch", dict(bs=0.5)),
+                                                        ("half the learning rate", dict(lr=0.5)), ("twice the learning rate", dict(lr=2.))]),
+    ("recipe", "the same rate for all layers", dict(factor=1.)), ("recipe", "averaged weights", dict(average=0.97))]
+
+
+def run(split, rate, number):
+    "Train with one difference, and measure."
+    torch.set_num_threads(1)
+    experiment, setting, difference = EXPERIMENTS[number]
+    row = dict(experiment=experiment, setting=setting) | measure(split, rate, **difference)
+    print(row, file=sys.stderr, flush=True)
+    return row
+
+
+def measure(split, rate, recipe={}, only=None, gradual=True, texts=list, augment=None, share=1., factor=ulmtweet.train.FACTOR, average=None):
+    began, ulmtweet.train.FACTOR = time.perf_counter(), factor
+    train, valid = split.train[-round(share * len(split.train)):], split.valid
+    model, tokenizer, _ = start_model(split, recipe=Recipe(**{k: v for k, v in recipe.items() if k in ("seed", "drop_mult")}))
+    tokens = sum(len(ids) + 1 for ids in tokenizer.encode_many(train))
+    recipe = Recipe(**recipe | dict(epochs=default_epochs(tokens), lr=rate * recipe.get("lr", 1.), bs=round(recipe.get("bs", 1) * default_bs(tokens, Recipe.seq_len))))
+    if augment: # twice the tweets, as many batches
+        train, recipe = augment(train, random.Random(0)), replace(recipe, epochs=recipe.epochs // 2)
+    learnt = split._replace(train=texts(train), valid=texts(valid))
+    best = bits_per_character(model, tokenizer, learnt.valid)["bits_per_character"]
+    stages = training_stages(len(layer_groups(model)), recipe.epochs)
+    cbs = [Only(only)] * (only is not None) + [Average(average)] * bool(average)
+    for stage in stages if gradual and only is None else stages[-1:]:
+        best = train_stage(model, tokenizer, learnt, stage, recipe.lr, best, recipe, cbs=cbs)
+    return measures(model.eval(), tokenizer, split.test) | dict(seconds=round(time.perf_counter() - began, 1))
+
+
+def measures(model, tokenizer, tweets):
+    nats = token_nats(model, tokenizer, tweets)[0]
+    plain = [t for t in tweets if "@" not in t and "#" not in t]
+    drawn = [ids for _, ids, _ in sample_ids(model, (request(tokenizer, i) for i in range(SAMPLES)), rules=rules_of(tokenizer))]
+    bits = lambda texts: round(bits_per_character(model, tokenizer, texts)["bits_per_character"], 4)
+    return dict(bits_per_character=bits(tweets), text=round(sum(n[:-1].sum().item() for n in nats) / math.log(2) / sum(map(len, tweets)), 4),
+                plain=bits(plain), ended=sum(ids[-1] == EOT_ID for ids in drawn) / SAMPLES)
+
+
+def suggested_rate(split):
+    model, tokenizer, _ = start_model(split)
+    return find_rate(make_learner(model, tweet_dataloaders(split, tokenizer), split.valid)).rate
+
+
+def main(source=DATA/"kaggle"/"data_elonmusk.csv"):
+    split = split_by_time(clean_tweets(read_tweets(source))[0].text)
+    rate, cores = suggested_rate(split), len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(run, split, rate, i) for i in range(len(EXPERIMENTS))]
+        rows = [f.result() for f in futures]
+    model, tokenizer, _ = start_model(split)
+    before = measures(model.eval(), tokenizer, split.test)
+    print(json.dumps(dict(command="python bench/what_matters.py", rows=rows, before=before, tweets={k: len(v) for k, v in split._asdict().items()}, lr=rate,
+                          python=platform.python_version(), torch=torch.__version__), indent=1))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
