@@ -48,19 +48,19 @@ class Average(Callback):
     order = 61 # after the best weights are kept
     def __init__(self, decay): self.decay = decay
 
-    def before_fit(self): self.average, self.steps = [p.detach().clone() for p in self.model.parameters()], 0
+    def before_fit(self): self.mean, self.steps = [p.detach().clone() for p in self.model.parameters()], 0
 
     @torch.no_grad()
     def after_batch(self):
         if not self.training:
             return
         self.steps += 1
-        for mean, p in zip(self.average, self.model.parameters()):
+        for mean, p in zip(self.mean, self.model.parameters()):
             mean.lerp_(p, 1 - min(self.decay, (1 + self.steps) / (10 + self.steps)))
 
     def exchange(self):
         for i, p in enumerate(self.model.parameters()):
-            self.average[i], p.data = p.data, self.average[i]
+            self.mean[i], p.data = p.data, self.mean[i]
 
     def before_validate(self): self.exchange()
 
