@@ -20,7 +20,7 @@ from fastai.text.all import (AWD_LSTM, Callback, CrossEntropyLossFlat, DataLoade
                              get_language_model, set_seed)
 
 from generate import fastai_config, fastai_weights
-from ulmtweet.bases import load_base
+from ulmtweet.bases import from_fastai, load_base
 from ulmtweet.clean import clean_tweets
 from ulmtweet.core import ASSETS
 from ulmtweet.data import split_by_time
@@ -63,23 +63,13 @@ class Clock:
     def seconds_to(self, bits): return next((s for s, b in self.points if b <= bits), None)
 
 
-def our_names(model, n_layers):
-    "The weights of fastai's network under our names."
-    found = model.state_dict()
-    weights = {"emb.weight": found["0.encoder.weight"], "bias": found["1.decoder.bias"]}
-    for i in range(n_layers):
-        weights |= {f"rnns.{i}.{n}": found[f"0.rnns.{i}.module.{n}"] for n in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")}
-        weights[f"rnns.{i}.weight_hh_l0"] = found[f"0.rnns.{i}.weight_hh_l0_raw"]
-    return weights
-
-
 class Measure(Callback):
     run_valid = False
     def __init__(self, clock, shape): self.clock, self.shape, self.tokens = clock, shape, 0
 
     def after_batch(self):
         self.tokens += self.x.numel()
-        self.clock.measure(our_names(self.model, self.shape["n_layers"]), self.shape, self.tokens)
+        self.clock.measure(from_fastai(self.model.state_dict()), self.shape, self.tokens)
 
 
 def fastai_run(split, base, scratch, epochs, rate):
@@ -94,7 +84,7 @@ def fastai_run(split, base, scratch, epochs, rate):
     learn = LMLearner(dls, model, loss_func=CrossEntropyLossFlat(), splitter=awd_lstm_lm_split, path=tempfile.gettempdir(), cbs=Measure(clock, base.model.shape))
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(epochs, rate) if scratch else learn.fine_tune(epochs, rate)
-    clock.measure(our_names(model, base.model.shape["n_layers"]), base.model.shape)
+    clock.measure(from_fastai(model.state_dict()), base.model.shape)
     print(f"fastai, {'from scratch' if scratch else 'fine_tune'}, {epochs} epochs at {rate:g}: {clock.best()} in {clock.seconds():.0f} s", file=sys.stderr, flush=True)
     return clock
 

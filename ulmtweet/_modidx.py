@@ -10,6 +10,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'ulmtweet.bases.convert_wt103': ('bases.html#convert_wt103', 'ulmtweet/bases.py'),
                                 'ulmtweet.bases.download': ('bases.html#download', 'ulmtweet/bases.py'),
                                 'ulmtweet.bases.fetch_wt103': ('bases.html#fetch_wt103', 'ulmtweet/bases.py'),
+                                'ulmtweet.bases.from_fastai': ('bases.html#from_fastai', 'ulmtweet/bases.py'),
                                 'ulmtweet.bases.load_base': ('bases.html#load_base', 'ulmtweet/bases.py'),
                                 'ulmtweet.bases.read_archive': ('bases.html#read_archive', 'ulmtweet/bases.py'),
                                 'ulmtweet.bases.read_weights': ('bases.html#read_weights', 'ulmtweet/bases.py'),

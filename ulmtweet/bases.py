@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WT103', 'TIMEOUT', 'LARGEST_MEMBER', 'LARGEST_ARCHIVE', 'load_base', 'Download', 'download', 'read_archive',
-           'WordsOnly', 'read_words', 'read_weights', 'convert_wt103', 'fetch_wt103']
+           'WordsOnly', 'read_words', 'read_weights', 'from_fastai', 'convert_wt103', 'fetch_wt103']
 
 # %% ../nbs/05b_bases.ipynb #4396493d
 import gzip, hashlib, http.client, io, pickle, tarfile, tempfile, urllib.request, zlib
@@ -119,6 +119,15 @@ def read_weights(
     return weights
 
 # %% ../nbs/05b_bases.ipynb #7afe19ab
+def from_fastai(
+    weights: dict[str, Tensor], # Of fastai's AWD-LSTM language model, with its names
+) -> dict[str, Tensor]: # The same tensors, all but the `start` of an `AWDLSTM`; raises `KeyError`
+    "The weights of fastai's network under our names."
+    layers = [i for i in range(10) if f"0.rnns.{i}.weight_hh_l0_raw" in weights]
+    return {"emb.weight": weights["0.encoder.weight"], "bias": weights["1.decoder.bias"],
+            **{f"rnns.{i}.weight_hh_l0": weights[f"0.rnns.{i}.weight_hh_l0_raw"] for i in layers},
+            **{f"rnns.{i}.{k}": weights[f"0.rnns.{i}.module.{k}"] for i in layers for k in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")}}
+
 def convert_wt103(
     weights: dict[str, Tensor], # With fastai's names
     words: list[str], # fastai's vocabulary
@@ -129,12 +138,10 @@ def convert_wt103(
     if not {"xxbos", "xxunk"} <= first.keys(): raise ModelError("the vocabulary has no xxbos or xxunk; expected fastai's")
     order = [first["xxbos"], first["xxunk"]]
     order += [i for i in range(len(words)) if i not in order]
-    found = {"emb.weight": weights.get("0.encoder.weight"), "bias": weights.get("1.decoder.bias")}
-    n_layers = sum(f"0.rnns.{i}.weight_hh_l0_raw" in weights for i in range(10))
-    for i in range(n_layers):
-        found |= {f"rnns.{i}.{k}": weights.get(f"0.rnns.{i}.module.{k}") for k in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")}
-        found[f"rnns.{i}.weight_hh_l0"] = weights[f"0.rnns.{i}.weight_hh_l0_raw"]
-    if not n_layers or any(w is None or w.ndim == 0 for w in found.values()) or {len(found["emb.weight"]), len(found["bias"])} != {len(words)}:
+    try: found = from_fastai(weights)
+    except KeyError: found = {}
+    n_layers = sum(k.endswith("weight_hh_l0") for k in found)
+    if not n_layers or any(w.ndim == 0 for w in found.values()) or {len(found["emb.weight"]), len(found["bias"])} != {len(words)}:
         raise ModelError(f"these are not the weights of a fastai language model with {len(words)} words; expected names such as 0.encoder.weight")
     for k in ("emb.weight", "bias"): found[k] = found[k][order]
     shape = dict(vocab_size=len(words), emb_sz=found["emb.weight"].shape[-1], n_hid=found["rnns.0.weight_hh_l0"].shape[-1], n_layers=n_layers)
