@@ -1,32 +1,34 @@
 """What matters when a voice is trained? One choice at a time is changed from the defaults, as JSON.
 
-    python bench/what_matters.py [FILE] > bench/results/what_matters.json
+    python bench/what_matters.py --out bench/results/what_matters.json [FILE]
 
 FILE has one person's tweets; default is Kaggle's dataset of Elon Musk (data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA, default
-../shared/data). Each row is a training on the older tweets, measured on the newest 10 %: `bits_per_character` as everywhere, `text` without
+../shared/data; the folder elm has the tweets of many people). The result is written after every training; started again with it, the command
+goes on with the rows that are missing. Each row is a training on the older tweets, measured on the newest 10 %: `bits_per_character` as everywhere, `text` without
 the ends of tweets, `plain` of the tweets without handles and hashtags, `ended` the share of 1,000 samples that end within 160 tokens. All
 have the learning rate that the finder suggests for the first. The three rows `default` differ in the seed alone: what differs less than they
-do says nothing; so do those `all at once`, without gradual unfreezing. One thread a training, as many at a time as there are cores; some 40 minutes on two.
+do says nothing; so do those `all at once`, without gradual unfreezing. One thread a training, as many at a time as there are cores; about an
+hour on two.
 """
-import json, math, os, platform, random, sys, time
-from concurrent.futures import ProcessPoolExecutor
+import argparse, math, os, platform, random, sys, time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-import torch
+import torch, torch.nn.functional as F
 from fastai.callback.core import Callback
 
 import ulmtweet.train
 from ulmtweet.clean import CleanOptions, clean_text, clean_tweets
-from ulmtweet.core import HANDLE
+from ulmtweet.core import HANDLE, read_json, write_json
 from ulmtweet.data import split_by_time, tweet_dataloaders
 from ulmtweet.engine import rules_of, sample_ids
 from ulmtweet.generate import request
 from ulmtweet.sources import read_tweets
 from ulmtweet.tokens import EOT_ID
 from ulmtweet.train import Recipe, default_bs, default_epochs, find_rate, layer_groups, make_learner, start_model, train_stage, training_stages
-from ulmtweet.voice import bits_per_character, token_nats
+from ulmtweet.voice import LinearCrossEntropy, bits_per_character, token_nats
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 GROUPED = 16 # tweets between two ends, when there is none between tweets
@@ -67,6 +69,35 @@ class Average(Callback):
     def after_epoch(self): self.exchange()
 
 
+class Smoothed(Callback):
+    "Label smoothing: a part of the probability is asked to go to all tokens alike."
+    def __init__(self, share): self.share = share
+
+    def before_fit(self):
+        self.learn.loss_func = lambda out, target: F.cross_entropy(self.model.logits(out.flatten(0, 1)), target.flatten(), label_smoothing=self.share)
+
+
+class OtherTokens(Callback):
+    "Token dropout: a share of the tokens that are read is exchanged for others of the same batch."
+    def __init__(self, share): self.share = share
+
+    def before_batch(self):
+        if self.training:
+            x = self.x
+            self.learn.xb = (torch.where(torch.rand(x.shape) < self.share, x.flatten()[torch.randint(x.numel(), x.shape)], x),)
+
+
+class OwnTokens(Callback):
+    "A softmax over the tokens that occur in the training tweets alone."
+    def before_fit(self):
+        tokenizer = self.dls.train_ds.tfms[0].tokenizer
+        own = torch.tensor(sorted({EOT_ID}.union(*tokenizer.encode_many(list(self.dls.train_ds.items)))))
+        place = torch.full((len(tokenizer),), -1)
+        place[own] = torch.arange(len(own))
+        emb, bias = self.model.emb.weight, self.model.bias
+        self.learn.loss_func = lambda out, target: LinearCrossEntropy.apply(out.flatten(0, 1), emb[own], bias[own], place[target.flatten()])
+
+
 def and_in_small_letters(tweets, rng): return tweets + [t.lower() for t in tweets]
 
 
@@ -81,6 +112,12 @@ def and_to_other_friends(tweets, rng):
     return tweets + [HANDLE.sub(lambda m: rng.choice(handles), t) for t in tweets]
 
 
+def and_many_people(tweets, rng):
+    "As many tweets of others, which the base has read."
+    others = clean_tweets(read_tweets(DATA/"elm"/"all_tweets_nom.csv"))[0].text.tolist()
+    return tweets + rng.sample(others, len(tweets))
+
+
 def cleaned(options): return lambda tweets: [c for t in tweets if (c := clean_text(t, options))]
 
 
@@ -88,8 +125,8 @@ def grouped(tweets): return [" ".join(tweets[i:i + GROUPED]) for i in range(0, l
 
 
 EXPERIMENTS = [("default", f"seed {seed}", dict(recipe=dict(seed=seed))) for seed in range(3)] + [
-    ("layers", "bottom LSTM layer", dict(only=0)), ("layers", "top LSTM layer", dict(only=1)), ("layers", "embedding and output", dict(only=2)),
-    *(("all at once", f"seed {seed}", dict(gradual=False, recipe=dict(seed=seed))) for seed in range(3)),
+    ("layers", "bottom LSTM layer", dict(skipped=[0, 1], cbs=[Only(0)])), ("layers", "top LSTM layer", dict(skipped=[0, 1], cbs=[Only(1)])), ("layers", "embedding and output", dict(skipped=[0, 1], cbs=[Only(2)])),
+    *(("all at once", f"seed {seed}", dict(skipped=[0, 1], recipe=dict(seed=seed))) for seed in range(3)),
     ("ends", "no end between tweets", dict(texts=grouped)),
     ("handles and hashtags", "handles masked", dict(texts=cleaned(CleanOptions(handles="mask")))),
     ("handles and hashtags", "handles dropped", dict(texts=cleaned(CleanOptions(handles="drop")))),
@@ -98,8 +135,14 @@ EXPERIMENTS = [("default", f"seed {seed}", dict(recipe=dict(seed=seed))) for see
     *(("amount", f"{share:.0%}", dict(share=share)) for share in (0.1, 0.2, 0.4, 0.7)),
     *(("recipe", name, dict(recipe=how)) for name, how in [("dropout x 0.25", dict(drop_mult=0.25)), ("dropout x 0.8", dict(drop_mult=0.8)),
                                                         ("weight decay 0.1", dict(wd=0.1)), ("half the batch", dict(bs=0.5)),
-                                                        ("half the learning rate", dict(lr=0.5)), ("twice the learning rate", dict(lr=2.))]),
-    ("recipe", "the same rate for all layers", dict(factor=1.)), ("recipe", "averaged weights", dict(average=0.97))]
+                                                        ("half the learning rate", dict(lr=0.5)), ("twice the learning rate", dict(lr=2.)),
+                                                        ("half the sequence length", dict(seq_len=24)), ("twice the sequence length", dict(seq_len=96)),
+                                                        ("twice the epochs", dict(epochs=2))]),
+    ("recipe", "the same rate for all layers", dict(factor=1.)), ("recipe", "averaged weights", dict(cbs=[Average(0.97)])),
+    ("recipe", "a rate found for each stage", dict(find=True)), ("recipe", "label smoothing 0.1", dict(cbs=[Smoothed(0.1)])),
+    ("recipe", "token dropout 0.1", dict(cbs=[OtherTokens(0.1)])), ("recipe", "softmax over own tokens", dict(cbs=[OwnTokens()])),
+    ("recipe", "and many people", dict(augment=and_many_people)), ("recipe", "last layer group, then all", dict(skipped=[1])),
+    ("recipe", "all at once, dropout x 0.25", dict(skipped=[0, 1], recipe=dict(drop_mult=0.25)))]
 
 
 def run(split, rate, number):
@@ -111,20 +154,21 @@ def run(split, rate, number):
     return row
 
 
-def measure(split, rate, recipe={}, only=None, gradual=True, texts=list, augment=None, share=1., factor=ulmtweet.train.FACTOR, average=None):
+def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None, share=1., factor=ulmtweet.train.FACTOR, find=False):
     began, ulmtweet.train.FACTOR = time.perf_counter(), factor
     train, valid = split.train[-round(share * len(split.train)):], split.valid
     model, tokenizer, _ = start_model(split, recipe=Recipe(**{k: v for k, v in recipe.items() if k in ("seed", "drop_mult")}))
     tokens = sum(len(ids) + 1 for ids in tokenizer.encode_many(train))
-    recipe = Recipe(**recipe | dict(epochs=default_epochs(tokens), lr=rate * recipe.get("lr", 1.), bs=round(recipe.get("bs", 1) * default_bs(tokens, Recipe.seq_len))))
+    times = lambda name, value: recipe.get(name, 1) * value
+    recipe = Recipe(**recipe | dict(epochs=times("epochs", default_epochs(tokens)), lr=times("lr", rate), bs=round(times("bs", default_bs(tokens, recipe.get("seq_len", Recipe.seq_len))))))
     if augment: # twice the tweets, as many batches
         train, recipe = augment(train, random.Random(0)), replace(recipe, epochs=recipe.epochs // 2)
     learnt = split._replace(train=texts(train), valid=texts(valid))
     best = bits_per_character(model, tokenizer, learnt.valid)["bits_per_character"]
     stages = training_stages(len(layer_groups(model)), recipe.epochs)
-    cbs = [Only(only)] * (only is not None) + [Average(average)] * bool(average)
-    for stage in stages if gradual and only is None else stages[-1:]:
-        best = train_stage(model, tokenizer, learnt, stage, recipe.lr, best, recipe, cbs=cbs)
+    for stage in (s for i, s in enumerate(stages) if i not in skipped):
+        lr = suggested_rate(learnt, model, tokenizer, stage.unfrozen) if find else recipe.lr
+        best = train_stage(model, tokenizer, learnt, stage, lr, best, recipe, cbs=cbs)
     return measures(model.eval(), tokenizer, split.test) | dict(seconds=round(time.perf_counter() - began, 1))
 
 
@@ -137,22 +181,30 @@ def measures(model, tokenizer, tweets):
                 plain=bits(plain), ended=sum(ids[-1] == EOT_ID for ids in drawn) / SAMPLES)
 
 
-def suggested_rate(split):
-    model, tokenizer, _ = start_model(split)
-    return find_rate(make_learner(model, tweet_dataloaders(split, tokenizer), split.valid)).rate
+def suggested_rate(split, model, tokenizer, unfrozen):
+    "The learning-rate finder's, for the last layer groups."
+    learn = make_learner(model, tweet_dataloaders(split, tokenizer), split.valid)
+    learn.unfreeze = lambda: learn.freeze_to(-unfrozen)
+    return find_rate(learn).rate
 
 
-def main(source=DATA/"kaggle"/"data_elonmusk.csv"):
-    split = split_by_time(clean_tweets(read_tweets(source))[0].text)
-    rate, cores = suggested_rate(split), len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(run, split, rate, i) for i in range(len(EXPERIMENTS))]
-        rows = [f.result() for f in futures]
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("file", nargs="?", type=Path, default=DATA/"kaggle"/"data_elonmusk.csv")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    split = split_by_time(clean_tweets(read_tweets(args.file))[0].text)
+    about = dict(command="python bench/what_matters.py", tweets={k: len(v) for k, v in split._asdict().items()}, python=platform.python_version(), torch=torch.__version__)
     model, tokenizer, _ = start_model(split)
-    before = measures(model.eval(), tokenizer, split.test)
-    print(json.dumps(dict(command="python bench/what_matters.py", rows=rows, before=before, tweets={k: len(v) for k, v in split._asdict().items()}, lr=rate,
-                          python=platform.python_version(), torch=torch.__version__), indent=1))
+    result = read_json(args.out) if args.out.exists() else {}
+    if result.get("tweets") != about["tweets"]:
+        result = about | dict(rows=[], before=measures(model.eval(), tokenizer, split.test), lr=suggested_rate(split, model, tokenizer, len(layer_groups(model))))
+    names, known = [e[:2] for e in EXPERIMENTS], {(r["experiment"], r["setting"]) for r in result["rows"]}
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+        for done in as_completed(pool.submit(run, split, result["lr"], i) for i, name in enumerate(names) if name not in known):
+            result["rows"] = sorted(result["rows"] + [done.result()], key=lambda r: names.index((r["experiment"], r["setting"])))
+            write_json(args.out, result)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -433,6 +433,7 @@ class Training:
     log: list[dict] = field(default_factory=list) # A row an epoch
     resumed: Checkpoint | None = None # Where in a stage to go on
     checkpoint_seconds: float | None = None # Between checkpoints
+    interrupted: list = field(default_factory=list) # From `interrupt_noticed`
     seconds: float = 0. # Estimate for the whole training, made before it starts
 
     @property
@@ -523,31 +524,33 @@ def tell(self: Training,
 def find_rate(self: Training) -> FoundRate:
     "Choose the learning rate."
     total = sum(self.batches())
-    found = find_rate(self.learner(), lambda done, _, row: self.tell(FINDING, done, total))
+    def report(done, _, row):
+        self.tell(FINDING, done, total)
+        if self.interrupted: raise self.interrupted[0]
+    found = find_rate(self.learner(), report)
     self.rate = found.rate
     return found
 
 # %% ../nbs/07_train.ipynb #55f5ceeb
 @patch
 def run_stages(self: Training):
-    "Train every stage that is not finished yet; Ctrl-C and SIGTERM are noticed at the end of a batch."
+    "Train every stage that is not finished yet; stops at the end of a batch once `interrupted`."
     batches, began, first = self.batches(), time.monotonic(), None
     total = sum(batches)
-    with interrupt_noticed() as interrupted:
-        for stage, before in list(zip(self.stages, accumulate(batches)))[len(self.done):]:
-            def report(done, _, row):
-                nonlocal first
-                if row: self.log.append(row)
-                now = before + done
-                if first is None: first = now - 1
-                self.tell(TRAINING, now, total, stage, (time.monotonic() - began) / max(now - first, 1) * (total - now))
-            self.best = train_stage(self.model, self.tokenizer, self.split, stage, self.rate, self.best, self.recipe, report,
-                                    [Keep(self.save, self.checkpoint_seconds, interrupted)], self.resumed)
-            self.resumed = None
-            self.done.append(dict(name=stage.name, epochs=stage.epochs, seconds=round(self.log[-1]["seconds"], 1),
-                                  bits_per_character=round(self.best, 4), samples=self.samples()))
-            self.save()
-            if interrupted: raise interrupted[0]
+    for stage, before in list(zip(self.stages, accumulate(batches)))[len(self.done):]:
+        def report(done, _, row):
+            nonlocal first
+            if row: self.log.append(row)
+            now = before + done
+            if first is None: first = now - 1
+            self.tell(TRAINING, now, total, stage, (time.monotonic() - began) / max(now - first, 1) * (total - now))
+        self.best = train_stage(self.model, self.tokenizer, self.split, stage, self.rate, self.best, self.recipe, report,
+                                [Keep(self.save, self.checkpoint_seconds, self.interrupted)], self.resumed)
+        self.resumed = None
+        self.done.append(dict(name=stage.name, epochs=stage.epochs, seconds=round(self.log[-1]["seconds"], 1),
+                              bits_per_character=round(self.best, 4), samples=self.samples()))
+        self.save()
+        if self.interrupted: raise self.interrupted[0]
 
 # %% ../nbs/07_train.ipynb #bd34d4af
 @patch
@@ -675,8 +678,9 @@ def run_training(
     **meta, # Further entries of `voice.json`
 ) -> Voice: # Not saved yet
     "Train from the last checkpoint, if there is one, to the end."
-    if not training.load(overwrite): start_training(training)
-    training.run_stages()
+    with interrupt_noticed() as training.interrupted:
+        if not training.load(overwrite): start_training(training)
+        training.run_stages()
     training.tell(SAVING, 1)
     voice = training.finish(**meta)
     if (training.folder/"lr_find.png").exists(): voice.files["lr_find.png"] = (training.folder/"lr_find.png").read_bytes()
