@@ -245,7 +245,7 @@ def raise_terminated(*args):
 
 @contextlib.contextmanager
 def interrupt_noticed() -> Iterator[list]: # Once Ctrl-C was pressed or SIGTERM came, it holds the exception to raise; a second one stops at once
-    "Let the step that is under way come to its end."
+    "Let the step that is under way come to its end; raises at the end of the block what nobody raised before."
     noticed = []
     if threading.current_thread() is not threading.main_thread():
         yield noticed
@@ -259,6 +259,7 @@ def interrupt_noticed() -> Iterator[list]: # Once Ctrl-C was pressed or SIGTERM 
     for s in before: signal.signal(s, notice)
     try: yield noticed
     finally: restore()
+    if noticed: raise noticed[0]
 
 # %% ../nbs/00_core.ipynb #edbfbab2
 def describe_seconds(
