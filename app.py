@@ -51,10 +51,10 @@ def show_training(name: str):
     if rows := bits_chart_rows(status["log"]):
         st.line_chart(rows, x="epoch", y="bits per character", height=220)
         st.caption("Bits per character on tweets it does not learn from: the lower, the less they surprise it.")
-    for stage in status["done"]:
-        st.markdown(f"After the stage *{stage['name']}* it would say:")
-        for sample in stage["samples"]:
-            st.text(sample["text"])
+    if status["log"]:
+        st.markdown("After each epoch it would say:")
+        for row in status["log"]:
+            st.text(row["sample"])
     st.caption("You may close this page: the training goes on, and the voice will be here.")
 
 

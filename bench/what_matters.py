@@ -1,14 +1,16 @@
-"""What matters when a voice is trained? One choice at a time is changed from the defaults, as JSON.
+"""What matters when a voice is trained? One choice at a time is changed, as JSON.
 
-    python bench/what_matters.py --out bench/results/what_matters.json [FILE]
+    python bench/what_matters.py --out bench/results/what_matters.json [FILE] [--only EXPERIMENT ...]
+
+What is changed is ULMFiT's recipe as fastai users know it: gradual unfreezing, the learning rate that the finder suggests, half of fastai's
+dropout. The rows `gradual` have it with three seeds: what differs less than they do says nothing. The rows `default` have today's defaults
+instead, which came out of the others.
 
 FILE has one person's tweets; default is Kaggle's dataset of Elon Musk (data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA, default
 ../shared/data; the folder elm has the tweets of many people). The result is written after every training; started again with it, the command
 goes on with the rows that are missing. Each row is a training on the older tweets, measured on the newest 10 %: `bits_per_character` as everywhere, `text` without
-the ends of tweets, `plain` of the tweets without handles and hashtags, `ended` the share of 1,000 samples that end within 160 tokens. All
-have the learning rate that the finder suggests for the first. The three rows `default` differ in the seed alone: what differs less than they
-do says nothing; so do those `all at once`, without gradual unfreezing. One thread a training, as many at a time as there are cores; about an
-hour on two.
+the ends of tweets, `plain` of the tweets without handles and hashtags, `ended` the share of 1,000 samples that end within 160 tokens. One
+thread a training, as many at a time as there are cores; about an hour on two.
 """
 import argparse, math, os, platform, random, sys, time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -27,7 +29,7 @@ from ulmtweet.engine import rules_of, sample_ids
 from ulmtweet.generate import request
 from ulmtweet.sources import read_tweets
 from ulmtweet.tokens import EOT_ID
-from ulmtweet.train import Recipe, default_bs, default_epochs, find_rate, layer_groups, make_learner, start_model, train_stage, training_stages
+from ulmtweet.train import LR_LIMITS, Recipe, default_bs, default_epochs, find_rate, layer_groups, make_learner, start_model, train_stage, training_stages
 from ulmtweet.voice import LinearCrossEntropy, bits_per_character, token_nats
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
@@ -124,7 +126,8 @@ def cleaned(options): return lambda tweets: [c for t in tweets if (c := clean_te
 def grouped(tweets): return [" ".join(tweets[i:i + GROUPED]) for i in range(0, len(tweets), GROUPED)]
 
 
-EXPERIMENTS = [("default", f"seed {seed}", dict(recipe=dict(seed=seed))) for seed in range(3)] + [
+EXPERIMENTS = [("gradual", f"seed {seed}", dict(recipe=dict(seed=seed))) for seed in range(3)] + [
+    *(("default", f"seed {seed}", dict(skipped=[0, 1], rate=LR_LIMITS[1], recipe=dict(drop_mult=Recipe.drop_mult, seed=seed))) for seed in range(3)),
     ("layers", "bottom LSTM layer", dict(skipped=[0, 1], cbs=[Only(0)])), ("layers", "top LSTM layer", dict(skipped=[0, 1], cbs=[Only(1)])), ("layers", "embedding and output", dict(skipped=[0, 1], cbs=[Only(2)])),
     *(("all at once", f"seed {seed}", dict(skipped=[0, 1], recipe=dict(seed=seed))) for seed in range(3)),
     ("ends", "no end between tweets", dict(texts=grouped)),
@@ -142,22 +145,24 @@ EXPERIMENTS = [("default", f"seed {seed}", dict(recipe=dict(seed=seed))) for see
     ("recipe", "a rate found for each stage", dict(find=True)), ("recipe", "label smoothing 0.1", dict(cbs=[Smoothed(0.1)])),
     ("recipe", "token dropout 0.1", dict(cbs=[OtherTokens(0.1)])), ("recipe", "softmax over own tokens", dict(cbs=[OwnTokens()])),
     ("recipe", "and many people", dict(augment=and_many_people)), ("recipe", "last layer group, then all", dict(skipped=[1])),
-    ("recipe", "all at once, dropout x 0.25", dict(skipped=[0, 1], recipe=dict(drop_mult=0.25)))]
+    ("recipe", "all at once, dropout x 0.25", dict(skipped=[0, 1], recipe=dict(drop_mult=0.25))),
+    ("recipe", "all at once, dropout x 0.1", dict(skipped=[0, 1], recipe=dict(drop_mult=0.1)))]
 
 
 def run(split, rate, number):
     "Train with one difference, and measure."
     torch.set_num_threads(1)
     experiment, setting, difference = EXPERIMENTS[number]
-    row = dict(experiment=experiment, setting=setting) | measure(split, rate, **difference)
+    row = dict(experiment=experiment, setting=setting) | measure(split, **dict(rate=rate) | difference)
     print(row, file=sys.stderr, flush=True)
     return row
 
 
 def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None, share=1., factor=ulmtweet.train.FACTOR, find=False):
     began, ulmtweet.train.FACTOR = time.perf_counter(), factor
+    recipe = dict(drop_mult=0.5) | recipe
     train, valid = split.train[-round(share * len(split.train)):], split.valid
-    model, tokenizer, _ = start_model(split, recipe=Recipe(**{k: v for k, v in recipe.items() if k in ("seed", "drop_mult")}))
+    model, tokenizer, _ = start_model(split, recipe=Recipe(**{k: recipe[k] for k in ("seed", "drop_mult") if k in recipe}))
     tokens = sum(len(ids) + 1 for ids in tokenizer.encode_many(train))
     times = lambda name, value: recipe.get(name, 1) * value
     recipe = Recipe(**recipe | dict(epochs=times("epochs", default_epochs(tokens)), lr=times("lr", rate), bs=round(times("bs", default_bs(tokens, recipe.get("seq_len", Recipe.seq_len))))))
@@ -165,7 +170,7 @@ def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None
         train, recipe = augment(train, random.Random(0)), replace(recipe, epochs=recipe.epochs // 2)
     learnt = split._replace(train=texts(train), valid=texts(valid))
     best = bits_per_character(model, tokenizer, learnt.valid)["bits_per_character"]
-    stages = training_stages(len(layer_groups(model)), recipe.epochs)
+    stages = training_stages(len(layer_groups(model)), recipe.epochs, gradual=True)
     for stage in (s for i, s in enumerate(stages) if i not in skipped):
         lr = suggested_rate(learnt, model, tokenizer, stage.unfrozen) if find else recipe.lr
         best = train_stage(model, tokenizer, learnt, stage, lr, best, recipe, cbs=cbs)
@@ -185,13 +190,14 @@ def suggested_rate(split, model, tokenizer, unfrozen):
     "The learning-rate finder's, for the last layer groups."
     learn = make_learner(model, tweet_dataloaders(split, tokenizer), split.valid)
     learn.unfreeze = lambda: learn.freeze_to(-unfrozen)
-    return find_rate(learn).rate
+    return find_rate(learn).rate(scratch=True) # as it was found
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file", nargs="?", type=Path, default=DATA/"kaggle"/"data_elonmusk.csv")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", choices=list(dict.fromkeys(e[0] for e in EXPERIMENTS)), metavar="EXPERIMENT", help="leave out the others")
     args = parser.parse_args()
     split = split_by_time(clean_tweets(read_tweets(args.file))[0].text)
     about = dict(command="python bench/what_matters.py", tweets={k: len(v) for k, v in split._asdict().items()}, python=platform.python_version(), torch=torch.__version__)
@@ -201,7 +207,7 @@ def main():
         result = about | dict(rows=[], before=measures(model.eval(), tokenizer, split.test), lr=suggested_rate(split, model, tokenizer, len(layer_groups(model))))
     names, known = [e[:2] for e in EXPERIMENTS], {(r["experiment"], r["setting"]) for r in result["rows"]}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
-        for done in as_completed(pool.submit(run, split, result["lr"], i) for i, name in enumerate(names) if name not in known):
+        for done in as_completed(pool.submit(run, split, result["lr"], i) for i, name in enumerate(names) if name not in known and (not args.only or name[0] in args.only)):
             result["rows"] = sorted(result["rows"] + [done.result()], key=lambda r: names.index((r["experiment"], r["setting"])))
             write_json(args.out, result)
 

@@ -361,11 +361,12 @@ def progress_bar():
             nonlocal lines, started
             if status["state"].startswith(TOLD): say(status["state"])
             if not started and status["seconds_left"]:
-                say(f"training {status['name']}: {status['stages']} stages, about {describe_seconds(status['seconds_left'])}")
+                stages = f"{status['stages']} stages, " if status["stages"] > 1 else ""
+                say(f"training {status['name']}: {stages}about {describe_seconds(status['seconds_left'])}")
                 started, lines = True, len(status["log"])
             bar.update(task, completed=status["fraction"], description=describe_status(status))
             for row in status["log"][lines:]:
-                bar.console.print(f"{row['stage']}, epoch {row['epoch']}: {row['bits_per_character']:.3f} bits per character", highlight=False)
+                bar.console.print(f"{row['stage']}, epoch {row['epoch']}: {row['bits_per_character']:.3f} bits per character. {row['sample']}", highlight=False, markup=False)
             lines = len(status["log"])
         yield update
 
@@ -404,6 +405,7 @@ def train(
     name: Annotated[Optional[str], typer.Option(help="Name of the voice [default: the author, or the file's name].")] = None,
     base: Base = "en", tokens: Tokens = None, lr: Lr = None,
     epochs: Annotated[Optional[int], typer.Option(help="Epochs of the last stage [default: by the amount of data].", min=1)] = None,
+    gradual: Annotated[bool, typer.Option("--gradual", help="Gradual unfreezing, as in ULMFiT: the last layer group learns first, then one more each time.")] = False,
     seed: Seed = 0, originals: Annotated[bool, typer.Option("--originals/--no-originals", help="Keep the tweets in the voice folder, to recognise copies.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a voice of that name.")] = False, checkpoint_seconds: CheckpointSeconds = None, track: Track = None,
     as_json: Json = False, home: Home = None,
@@ -422,7 +424,7 @@ def train(
     """
     from ulmtweet.train import Recipe
     name = name or default_name(tweets, report["files"])
-    voice = run_training(tweets, report, name, home, overwrite, base=base, tokens=tokens, recipe=Recipe(lr=lr, epochs=epochs, seed=seed), originals=originals, checkpoint_seconds=checkpoint_seconds, track=track)
+    voice = run_training(tweets, report, name, home, overwrite, base=base, tokens=tokens, recipe=Recipe(lr=lr, epochs=epochs, gradual=gradual, seed=seed), originals=originals, checkpoint_seconds=checkpoint_seconds, track=track)
     if as_json: print_json(voice.meta | dict(folder=str(voice.folder)))
     else: print_voice(voice.meta | dict(folder=str(voice.folder)))
 
@@ -549,7 +551,7 @@ def lr_find(
         training.progress = bar
         found = training.find_rate()
     atomic_write(out, plot_rate(found))
-    result = dict(valley=found.valley, steep=found.steep, learning_rate=found.rate, plot=str(out))
+    result = dict(valley=found.valley, steep=found.steep, learning_rate=training.rate, plot=str(out))
     if as_json: print_json(result)
     else:
         for k, v in result.items(): print(f"{k}: {v if isinstance(v, str) else format(v, '.1e')}")

@@ -23,7 +23,7 @@ from .data import Split
 from .engine import Sampling
 from .generate import sample_tweets
 from .tokens import EOT_ID, Tokens, train_char
-from .train import Recipe, prepare_training, run_training, with_words
+from .train import SCRATCH_DROPOUT, Recipe, prepare_training, run_training, with_words
 from .voice import AWDLSTM, Voice, token_nats, tweet_nats
 
 # %% ../nbs/08_evaluate.ipynb #57271f33
@@ -159,9 +159,9 @@ def base_of(
 
 def same_recipe(
     voice: Voice, # Any voice
-) -> Recipe: # Learning rate and epochs are found anew
+) -> Recipe: # Learning rate, epochs and dropout are chosen anew
     "How a voice was trained, for other data or another start."
-    return Recipe(**{k: voice.meta["recipe"][k] for k in ("drop_mult", "wd", "patience", "seed")})
+    return Recipe(**{k: voice.meta["recipe"][k] for k in ("wd", "patience", "seed")})
 
 def from_scratch(
     voice: Voice, # With its tweets
@@ -171,7 +171,7 @@ def from_scratch(
     with tempfile.TemporaryDirectory() as home:
         training = prepare_training(held_out_split(voice), "scratch", "none", voice.tokenizer.kind, same_recipe(voice), home, progress)
         set_seed(training.recipe.seed)
-        training.model, training.tokenizer = AWDLSTM(**voice.model.shape, drop_mult=training.recipe.drop_mult), voice.tokenizer
+        training.model, training.tokenizer = AWDLSTM(**voice.model.shape, drop_mult=SCRATCH_DROPOUT * training.recipe.drop_mult), voice.tokenizer
         return run_training(training)
 
 # %% ../nbs/08_evaluate.ipynb #24dcd616

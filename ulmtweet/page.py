@@ -163,7 +163,7 @@ def describe_status(
     status: dict, # From `training_status`
 ) -> str:
     "A training's status in a line."
-    stage = f", stage {status['stage']} of {status['stages']} ({status['stage_name']})" if status.get("stage_name") else ""
+    stage = f", stage {status['stage']} of {status['stages']} ({status['stage_name']})" if status.get("stage_name") and status["stages"] > 1 else ""
     left = f", about {describe_seconds(status['seconds_left'])} left" if status.get("seconds_left") else ""
     return (status["state"] + stage + left).capitalize()
 

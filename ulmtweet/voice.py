@@ -80,9 +80,8 @@ def read(self: AWDLSTM,
 ) -> tuple[Tensor, Tensor, State]: # Last layer's output (bs, seq_len, emb_sz) before and after dropout, state after `ids`
     "Run the LSTM layers over `ids`."
     p = self.drop if self.training else dict.fromkeys(DROPOUT, 0)
-    weight = self.emb.weight
-    if p["embed"]: weight = weight * F.dropout(weight.new_ones(len(weight), 1), p["embed"])
-    x, new, state = F.embedding(ids, weight), [], state or self.start_state(len(ids))
+    x, new, state = self.emb(ids), [], state or self.start_state(len(ids))
+    if p["embed"]: x = x * F.dropout(x.new_ones(len(self.emb.weight), 1), p["embed"])[ids]
     if p["input"]: x = locked_dropout(x, p["input"])
     for i, rnn in enumerate(self.rnns):
         dropped = {"weight_hh_l0": F.dropout(rnn.weight_hh_l0, p["weight"])} if p["weight"] else {}
@@ -141,11 +140,13 @@ class LinearCrossEntropy(torch.autograd.Function):
             p = p.to(x.dtype)
             torch.mm(p, w, out=dxs)
             dw.addmm_(p.T, xs) if p.dtype == dw.dtype else dw.add_(p.T @ xs)
-        ctx.save_for_backward(dx / len(x), dw / len(x), db / len(x))
+        ctx.save_for_backward(dx, dw, db)
         return loss / len(x)
 
     @staticmethod
-    def backward(ctx, grad): return *(grad * g for g in ctx.saved_tensors), None
+    def backward(ctx, grad):
+        dx, dw, db = ctx.saved_tensors # of the sum
+        return *(grad / len(dx) * g for g in (dx, dw, db)), None
 
 # %% ../nbs/05_voice.ipynb #1733b11d
 @patch
