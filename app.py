@@ -148,7 +148,7 @@ def show_about(meta: dict):
             st.caption(sentence.capitalize())
         show_report(meta)
         for stage in meta["stages"]:
-            st.markdown(f"After the stage *{stage['name']}*:")
+            st.markdown(f"Said after training *{stage['name']}*:")
             for sample in stage["samples"]:
                 st.text(sample["text"])
 

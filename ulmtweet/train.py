@@ -660,6 +660,7 @@ def prepare_training(
 ) -> Training: # Nothing is trained or written yet
     "Everything that can go wrong before the first batch; raises as `fine_tune` does."
     def downloading(share): progress(dict(state=DOWNLOADING, name=name, stage=0, stages=0, stage_name="", fraction=share, log=[], done=[], seconds_left=0.))
+    if recipe.gradual and str(base) == "none": raise UsageError("gradual unfreezing is for what a base knows, and there is none here; leave out --gradual, or choose a --base")
     model, tokenizer, start = start_model(split, base, tokens, recipe, home, downloading)
     if tokenizer.kind == "char": recipe = replace(recipe, seq_len=CHAR_SEQ_LEN)
     n_tokens = sum(len(ids) + 1 for ids in tokenizer.encode_many(split.train))
