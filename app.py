@@ -54,7 +54,7 @@ def show_training(name: str):
     if status["log"]:
         st.markdown("After each epoch it would say:")
         for row in status["log"]:
-            st.text(row["sample"])
+            st.text(row.get("sample", ""))
     st.caption("You may close this page: the training goes on, and the voice will be here.")
 
 

@@ -29,12 +29,13 @@ from ulmtweet.engine import rules_of, sample_ids
 from ulmtweet.generate import request
 from ulmtweet.sources import read_tweets
 from ulmtweet.tokens import EOT_ID
-from ulmtweet.train import LR_LIMITS, Recipe, default_bs, default_epochs, find_rate, layer_groups, make_learner, start_model, train_stage, training_stages
+from ulmtweet.train import DROP_MULT, LR_LIMITS, Recipe, default_bs, default_epochs, find_rate, layer_groups, make_learner, start_model, train_stage, training_stages
 from ulmtweet.voice import LinearCrossEntropy, bits_per_character, token_nats
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 GROUPED = 16 # tweets between two ends, when there is none between tweets
 SAMPLES = 1000
+HALF = 0.5 # of fastai's dropout
 
 
 class Only(Callback):
@@ -127,7 +128,8 @@ def grouped(tweets): return [" ".join(tweets[i:i + GROUPED]) for i in range(0, l
 
 
 EXPERIMENTS = [("gradual", f"seed {seed}", dict(recipe=dict(seed=seed))) for seed in range(3)] + [
-    *(("default", f"seed {seed}", dict(skipped=[0, 1], rate=LR_LIMITS[1], recipe=dict(drop_mult=Recipe.drop_mult, seed=seed))) for seed in range(3)),
+    *(("default", f"seed {seed}", dict(skipped=[0, 1], highest=LR_LIMITS[1], recipe=dict(drop_mult=DROP_MULT, seed=seed))) for seed in range(3)),
+    *(("default, rate as found", f"seed {seed}", dict(skipped=[0, 1], recipe=dict(drop_mult=DROP_MULT, seed=seed))) for seed in range(3)),
     ("layers", "bottom LSTM layer", dict(skipped=[0, 1], cbs=[Only(0)])), ("layers", "top LSTM layer", dict(skipped=[0, 1], cbs=[Only(1)])), ("layers", "embedding and output", dict(skipped=[0, 1], cbs=[Only(2)])),
     *(("all at once", f"seed {seed}", dict(skipped=[0, 1], recipe=dict(seed=seed))) for seed in range(3)),
     ("ends", "no end between tweets", dict(texts=grouped)),
@@ -153,14 +155,14 @@ def run(split, rate, number):
     "Train with one difference, and measure."
     torch.set_num_threads(1)
     experiment, setting, difference = EXPERIMENTS[number]
-    row = dict(experiment=experiment, setting=setting) | measure(split, **dict(rate=rate) | difference)
+    row = dict(experiment=experiment, setting=setting) | measure(split, rate, **difference)
     print(row, file=sys.stderr, flush=True)
     return row
 
 
-def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None, share=1., factor=ulmtweet.train.FACTOR, find=False):
+def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None, share=1., factor=ulmtweet.train.FACTOR, find=False, highest=1.):
     began, ulmtweet.train.FACTOR = time.perf_counter(), factor
-    recipe = dict(drop_mult=0.5) | recipe
+    recipe, rate = dict(drop_mult=HALF) | recipe, min(rate, highest)
     train, valid = split.train[-round(share * len(split.train)):], split.valid
     model, tokenizer, _ = start_model(split, recipe=Recipe(**{k: recipe[k] for k in ("seed", "drop_mult") if k in recipe}))
     tokens = sum(len(ids) + 1 for ids in tokenizer.encode_many(train))
@@ -190,7 +192,7 @@ def suggested_rate(split, model, tokenizer, unfrozen):
     "The learning-rate finder's, for the last layer groups."
     learn = make_learner(model, tweet_dataloaders(split, tokenizer), split.valid)
     learn.unfreeze = lambda: learn.freeze_to(-unfrozen)
-    return find_rate(learn).rate(scratch=True) # as it was found
+    return find_rate(learn).rate(scratch=True) # the higher limit
 
 
 def main():
@@ -200,11 +202,12 @@ def main():
     parser.add_argument("--only", nargs="+", choices=list(dict.fromkeys(e[0] for e in EXPERIMENTS)), metavar="EXPERIMENT", help="leave out the others")
     args = parser.parse_args()
     split = split_by_time(clean_tweets(read_tweets(args.file))[0].text)
-    about = dict(command="python bench/what_matters.py", tweets={k: len(v) for k, v in split._asdict().items()}, python=platform.python_version(), torch=torch.__version__)
-    model, tokenizer, _ = start_model(split)
+    about = dict(command="python bench/what_matters.py", file=args.file.name, tweets={k: len(v) for k, v in split._asdict().items()}, python=platform.python_version(), torch=torch.__version__)
+    model, tokenizer, _ = start_model(split, recipe=Recipe(drop_mult=HALF))
     result = read_json(args.out) if args.out.exists() else {}
     if result.get("tweets") != about["tweets"]:
         result = about | dict(rows=[], before=measures(model.eval(), tokenizer, split.test), lr=suggested_rate(split, model, tokenizer, len(layer_groups(model))))
+    result |= about
     names, known = [e[:2] for e in EXPERIMENTS], {(r["experiment"], r["setting"]) for r in result["rows"]}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
         for done in as_completed(pool.submit(run, split, result["lr"], i) for i, name in enumerate(names) if name not in known and (not args.only or name[0] in args.only)):

@@ -1,5 +1,5 @@
 "Trainings that are killed, stopped, or run out of disk, and voice folders that were damaged or made to attack."
-import io, json, os, pickle, random, resource, shlex, shutil, signal, struct, subprocess, time, zipfile
+import csv, io, json, os, pickle, random, resource, shlex, shutil, signal, struct, subprocess, time, zipfile
 from contextlib import contextmanager
 
 import pytest
@@ -101,7 +101,7 @@ def test_a_tracker_gets_figures_and_no_tweets(few_tweets, home, tmp_path):
     files = {p: p.read_bytes() for p in (tmp_path/"runs").rglob("*") if p.is_file() and not p.is_symlink()}
     to_send = [p for p in files if p.suffix != ".log"] # those stay here
     assert sum(files[p].count(b"bits_per_character") for p in to_send) >= len(voice.meta["stages"])
-    assert sum(p.suffix == ".html" for p in to_send) == len(voice.meta["stages"])
+    assert sum(p.suffix == ".html" for p in to_send) == len(voice.meta["stages"]) + len(list(csv.DictReader((voice.folder/"log.csv").open())))
     for p in to_send:
         assert str(few_tweets).encode() not in files[p] and not [t for t in voice.originals if len(t) > 20 and t.encode() in files[p]], p
 

@@ -503,6 +503,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'ulmtweet.train.training_stages': ('train.html#training_stages', 'ulmtweet/train.py'),
                                 'ulmtweet.train.update_split': ('train.html#update_split', 'ulmtweet/train.py'),
                                 'ulmtweet.train.update_voice': ('train.html#update_voice', 'ulmtweet/train.py'),
+                                'ulmtweet.train.with_dropout': ('train.html#with_dropout', 'ulmtweet/train.py'),
                                 'ulmtweet.train.with_words': ('train.html#with_words', 'ulmtweet/train.py')},
             'ulmtweet.voice': { 'ulmtweet.voice.AWDLSTM': ('voice.html#awdlstm', 'ulmtweet/voice.py'),
                                 'ulmtweet.voice.AWDLSTM.__init__': ('voice.html#awdlstm.__init__', 'ulmtweet/voice.py'),

@@ -327,7 +327,7 @@ def data(tweets, report, as_json: Json = False, show: Annotated[int, typer.Optio
 # %% ../nbs/21_cli.ipynb #b4f097a0
 Base = Annotated[str, typer.Option(help="en (embedded), wt103 (fastai's, downloaded once), none (from scratch), or the folder of a base or voice.")]
 Tokens = Annotated[Optional[str], typer.Option(metavar="subword|word|char", help="Kind of tokens [default: as the base, subword without one].")]
-Lr = Annotated[Optional[float], typer.Option(help="Highest learning rate [default: found by the learning-rate finder].", min=1e-6, max=1.)]
+Lr = Annotated[Optional[float], typer.Option(help="Highest learning rate [default: by the learning-rate finder; with a base .004 at most].", min=1e-6, max=1.)]
 Track = Annotated[Optional[str], typer.Option("--track", help="Follow the training with wandb or tensorboard; each needs `pip install 'ulmtweet[...]'`.")]
 CheckpointSeconds = Annotated[Optional[float], typer.Option(help="Seconds between checkpoints: about what a power cut costs [default: 10, more if the disk is slow].", min=0)]
 
@@ -366,7 +366,7 @@ def progress_bar():
                 started, lines = True, len(status["log"])
             bar.update(task, completed=status["fraction"], description=describe_status(status))
             for row in status["log"][lines:]:
-                bar.console.print(f"{row['stage']}, epoch {row['epoch']}: {row['bits_per_character']:.3f} bits per character. {row['sample']}", highlight=False, markup=False)
+                bar.console.print(f"{row['stage']}, epoch {row['epoch']}: {row['bits_per_character']:.3f} bits per character. {row['sample']}", highlight=False, markup=False, emoji=False, soft_wrap=True)
             lines = len(status["log"])
         yield update
 
@@ -434,7 +434,7 @@ def update(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="New tweets, or a whole new export; as for `ulmtweet train`.")],
     voice: Annotated[Optional[str], typer.Option(help="Name of the voice [default: the newest].")] = None,
     column: Annotated[Optional[str], typer.Option(help="Column or key with the tweets [default: the first known one].")] = None,
-    lr: Lr = None, epochs: Annotated[Optional[int], typer.Option(help="Epochs of the last stage [default: by the amount of data].", min=1)] = None,
+    lr: Lr = None, epochs: Annotated[Optional[int], typer.Option(help="Epochs [default: by the amount of data].", min=1)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw away another unfinished training of the voice.")] = False,
     seed: Seed = 0, track: Track = None, as_json: Json = False, home: Home = None,
 ):
@@ -683,7 +683,7 @@ def pretraining_bar():
             words = f", {status['characters']:,} characters" if status.get("characters") else f", {rate:,.0f} tokens a second, about {describe_seconds(status['seconds_left'])} left" if rate else ""
             bar.update(task, completed=status["fraction"], description=(status["state"] + words).capitalize())
             for row in log[lines:]:
-                bar.console.print(f"{row['tokens']:,} tokens: {row['bits_per_character']:.3f} bits per character. {row['samples'][-1]}", highlight=False, markup=False)
+                bar.console.print(f"{row['tokens']:,} tokens: {row['bits_per_character']:.3f} bits per character. {row['samples'][-1]}", highlight=False, markup=False, emoji=False, soft_wrap=True)
             lines = len(log)
         yield update
 

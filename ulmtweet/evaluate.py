@@ -23,7 +23,7 @@ from .data import Split
 from .engine import Sampling
 from .generate import sample_tweets
 from .tokens import EOT_ID, Tokens, train_char
-from .train import SCRATCH_DROPOUT, Recipe, prepare_training, run_training, with_words
+from .train import Recipe, prepare_training, run_training, with_words
 from .voice import AWDLSTM, Voice, token_nats, tweet_nats
 
 # %% ../nbs/08_evaluate.ipynb #57271f33
@@ -171,7 +171,7 @@ def from_scratch(
     with tempfile.TemporaryDirectory() as home:
         training = prepare_training(held_out_split(voice), "scratch", "none", voice.tokenizer.kind, same_recipe(voice), home, progress)
         set_seed(training.recipe.seed)
-        training.model, training.tokenizer = AWDLSTM(**voice.model.shape, drop_mult=SCRATCH_DROPOUT * training.recipe.drop_mult), voice.tokenizer
+        training.model, training.tokenizer = AWDLSTM(**voice.model.shape, drop_mult=training.recipe.drop_mult), voice.tokenizer
         return run_training(training)
 
 # %% ../nbs/08_evaluate.ipynb #24dcd616

@@ -41,7 +41,7 @@ def tracked(
     name: str, # Of the voice
     home: str | Path | None = None, # As for `core.home_folder`; files go to its folder `runs`
 ) -> Iterator[Callable[[dict], None]]: # A progress function for `train.fine_tune`
-    "Log a training's epochs, and its samples after each stage; raises `UsageError`, `StorageError`."
+    "Log a training's epochs, and its samples; raises `UsageError`, `StorageError`."
     if tracker is None:
         yield lambda status: None
         return
@@ -57,6 +57,7 @@ def tracked(
             for row in status["log"][rows:]:
                 rows += 1
                 numbers({k: row[k] for k in FIGURES}, step=rows)
+                text("sample", row["sample"], rows)
             for stage in status["done"][stages:]:
                 stages += 1
                 text(f"after {stage['name']}", "\n\n".join(s["text"] for s in stage["samples"]), rows)
