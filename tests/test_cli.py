@@ -52,7 +52,8 @@ def test_voices_and_info(home):
     assert info["metrics"]["test"].keys() == {"bits_per_character", "perplexity_per_token", "tweets", "characters"}
     assert info["metrics"]["test"]["bits_per_character"] < info["metrics"]["before"]["bits_per_character"]
     assert [s["name"] for s in info["stages"]] == ["last layer group", "last 2 layer groups", "all layers"]
-    assert all(len(s["samples"]) == 3 for s in info["stages"])
+    assert all(len(s["samples"]) == 3 for s in info["stages"]) and len({tuple(x["prompt"] for x in s["samples"]) for s in info["stages"]}) == 1
+    assert info["stages"][-1]["bits_per_character"] < info["stages"][0]["bits_per_character"]
     assert "bits per character" in run("info", home=home).stdout
 
 

@@ -67,6 +67,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                               'ulmtweet.cli.predict': ('cli.html#predict', 'ulmtweet/cli.py'),
                               'ulmtweet.cli.pretrain': ('cli.html#pretrain', 'ulmtweet/cli.py'),
                               'ulmtweet.cli.pretraining_bar': ('cli.html#pretraining_bar', 'ulmtweet/cli.py'),
+                              'ulmtweet.cli.print_above': ('cli.html#print_above', 'ulmtweet/cli.py'),
                               'ulmtweet.cli.print_json': ('cli.html#print_json', 'ulmtweet/cli.py'),
                               'ulmtweet.cli.print_table': ('cli.html#print_table', 'ulmtweet/cli.py'),
                               'ulmtweet.cli.print_tweets': ('cli.html#print_tweets', 'ulmtweet/cli.py'),

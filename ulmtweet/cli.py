@@ -7,9 +7,9 @@ __all__ = ['app', 'Home', 'Json', 'Seed', 'SAMPLING', 'WRITING', 'Viable', 'FILE
            'Track', 'CheckpointSeconds', 'TOLD', 'VoiceArgument', 'say', 'Commands', 'frame', 'print_json',
            'print_table', 'read_prompt', 'signed', 'writes_tweets', 'named_voice', 'report_judge', 'predict',
            'tweet_data', 'print_tweets', 'generate', 'writing_bar', 'reads_tweets', 'say_report', 'data',
-           'default_name', 'drawn_bar', 'progress_bar', 'this_command', 'watched_training', 'days_of', 'run_training',
-           'train', 'update', 'demo', 'print_voice', 'voices', 'info', 'lr_find', 'report_bar', 'report', 'compare',
-           'stories', 'pretraining_bar', 'pretrain']
+           'default_name', 'drawn_bar', 'print_above', 'progress_bar', 'this_command', 'watched_training', 'days_of',
+           'run_training', 'train', 'update', 'demo', 'print_voice', 'voices', 'info', 'lr_find', 'report_bar',
+           'report', 'compare', 'stories', 'pretraining_bar', 'pretrain']
 
 # %% ../nbs/21_cli.ipynb #b7d5fb16
 import functools, inspect, json, os, re, select, shlex, signal, stat, sys, threading, time
@@ -349,6 +349,10 @@ def drawn_bar():
     with Progress(TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.percentage:3.0f}%"), console=Console(stderr=True), transient=True) as bar:
         yield bar, bar.add_task("Preparing", total=1.)
 
+def print_above(bar, text):
+    "Print a line above a bar as it is: generated text may have brackets and colons."
+    bar.console.print(text, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
 TOLD = ("resuming", "waiting", "the voice") # states that are worth a line
 
 @contextmanager
@@ -366,7 +370,7 @@ def progress_bar():
                 started, lines = True, len(status["log"])
             bar.update(task, completed=status["fraction"], description=describe_status(status))
             for row in status["log"][lines:]:
-                bar.console.print(f"{row['stage']}, epoch {row['epoch']}: {row['bits_per_character']:.3f} bits per character. {row['sample']}", highlight=False, markup=False, emoji=False, soft_wrap=True)
+                print_above(bar, f"{row['stage']}, epoch {row['epoch']}: {row['bits_per_character']:.3f} bits per character. {row['sample']}")
             lines = len(status["log"])
         yield update
 
@@ -683,7 +687,7 @@ def pretraining_bar():
             words = f", {status['characters']:,} characters" if status.get("characters") else f", {rate:,.0f} tokens a second, about {describe_seconds(status['seconds_left'])} left" if rate else ""
             bar.update(task, completed=status["fraction"], description=(status["state"] + words).capitalize())
             for row in log[lines:]:
-                bar.console.print(f"{row['tokens']:,} tokens: {row['bits_per_character']:.3f} bits per character. {row['samples'][-1]}", highlight=False, markup=False, emoji=False, soft_wrap=True)
+                print_above(bar, f"{row['tokens']:,} tokens: {row['bits_per_character']:.3f} bits per character. {row['samples'][-1]}")
             lines = len(log)
         yield update
 
