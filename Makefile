@@ -19,7 +19,7 @@ demo: setup
 
 test: setup
 	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --n-workers 2 $(if $(SLOW),--flags slow)
-	$(BIN)/python -m pytest $(if $(SLOW),-m "slow or not slow")
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(SLOW),-m "slow or not slow")
 
 readme: setup # README.md is the front page of the documentation
 	$(BIN)/python tests/readme.py > README.md

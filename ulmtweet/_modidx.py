@@ -209,6 +209,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'ulmtweet.judge': { 'ulmtweet.judge.auc_interval': ('judge.html#auc_interval', 'ulmtweet/judge.py'),
                                 'ulmtweet.judge.classifiers': ('judge.html#classifiers', 'ulmtweet/judge.py'),
                                 'ulmtweet.judge.describe_judgement': ('judge.html#describe_judgement', 'ulmtweet/judge.py'),
+                                'ulmtweet.judge.drawn_aucs': ('judge.html#drawn_aucs', 'ulmtweet/judge.py'),
                                 'ulmtweet.judge.equal_piles': ('judge.html#equal_piles', 'ulmtweet/judge.py'),
                                 'ulmtweet.judge.extremes': ('judge.html#extremes', 'ulmtweet/judge.py'),
                                 'ulmtweet.judge.judged': ('judge.html#judged', 'ulmtweet/judge.py'),

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['GRID', 'BEST', 'FOLDS', 'REPEATS', 'classifiers', 'equal_piles', 'needing_words', 'judged', 'tuned_forest',
-           'auc_interval', 'real_or_generated', 'telling_words', 'outcome_words', 'extremes', 'describe_judgement',
-           'learnt_judge']
+           'drawn_aucs', 'auc_interval', 'real_or_generated', 'telling_words', 'outcome_words', 'extremes',
+           'describe_judgement', 'learnt_judge']
 
 # %% ../nbs/08c_judge.ipynb #7afa5b4d
 import math
@@ -91,6 +91,18 @@ def tuned_forest(
     return {k.removeprefix("randomforestclassifier__"): v for k, v in search.best_params_.items()}
 
 # %% ../nbs/08c_judge.ipynb #45f00602
+def drawn_aucs(
+    labels: np.ndarray, # (n,) 1 for real
+    scores: np.ndarray, # (n,)
+    times: np.ndarray, # (draws, n) that each tweet is drawn
+) -> np.ndarray: # (draws,) 0.5 where one of the piles is empty
+    "The area under the curve in each draw: the share of pairs, a real and a generated tweet, that are in order; equal scores count half."
+    order = scores.argsort()
+    firsts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf)) # of equal scores
+    real, generated = (np.add.reduceat(times[:, order] * (labels[order] == k), firsts, axis=1) for k in (1, 0))
+    pairs = real.sum(1) * generated.sum(1)
+    return np.where(pairs, (real * (generated.cumsum(1) - generated / 2)).sum(1) / np.maximum(pairs, 1), 0.5)
+
 def auc_interval(
     labels: np.ndarray, # (n,) 1 for real
     scores: np.ndarray, # (repeats, n), NaN where a tweet was not judged
@@ -98,13 +110,11 @@ def auc_interval(
     draws: int = 200, # Of the bootstrap
 ) -> tuple[float, float]: # 95 %
     "Bootstrap interval of the area under the curve, in the mean of the repetitions."
-    rng, areas = np.random.default_rng(seed), []
-    for _ in range(draws):
-        times = np.zeros(len(labels)) # that each tweet is drawn
-        for k in (0, 1): times += np.bincount(rng.choice(np.flatnonzero(labels == k), (labels == k).sum()), minlength=len(labels))
-        drawn = [(s, ~np.isnan(s) & (times > 0)) for s in scores]
-        areas.append(np.mean([roc_auc_score(labels[on], s[on], sample_weight=times[on]) if 0 < labels[on].mean() < 1 else 0.5 for s, on in drawn])) # of few tweets, none may be drawn
-    low, high = np.quantile(areas, [0.025, 0.975])
+    rng, times = np.random.default_rng(seed), np.zeros((draws, len(labels)))
+    for row in times:
+        for k in (0, 1): row += np.bincount(rng.choice(np.flatnonzero(labels == k), (labels == k).sum()), minlength=len(labels))
+    there = ~np.isnan(scores)
+    low, high = np.quantile(np.mean([drawn_aucs(labels[on], s[on], times[:, on]) for s, on in zip(scores, there)], 0), [0.025, 0.975])
     return float(low), float(high)
 
 def real_or_generated(
