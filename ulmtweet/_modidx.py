@@ -509,6 +509,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'ulmtweet.train.with_words': ('train.html#with_words', 'ulmtweet/train.py')},
             'ulmtweet.voice': { 'ulmtweet.voice.AWDLSTM': ('voice.html#awdlstm', 'ulmtweet/voice.py'),
                                 'ulmtweet.voice.AWDLSTM.__init__': ('voice.html#awdlstm.__init__', 'ulmtweet/voice.py'),
+                                'ulmtweet.voice.AWDLSTM._moved': ('voice.html#awdlstm._moved', 'ulmtweet/voice.py'),
                                 'ulmtweet.voice.AWDLSTM.forward': ('voice.html#awdlstm.forward', 'ulmtweet/voice.py'),
                                 'ulmtweet.voice.AWDLSTM.logits': ('voice.html#awdlstm.logits', 'ulmtweet/voice.py'),
                                 'ulmtweet.voice.AWDLSTM.loss': ('voice.html#awdlstm.loss', 'ulmtweet/voice.py'),
