@@ -231,7 +231,7 @@ def bits_per_character(
                 tweets=len(tweets), characters=characters)
 
 # %% ../nbs/05_voice.ipynb #407e86af
-STAY = 200. # nats that a move by 1 costs; half and twice as much predict held-out tweets as well
+STAY = 200. # nats that a move by 1 costs; half and twice as much predict held-out tweets as well (bench/sampling.py)
 
 @patch
 @torch.no_grad()
