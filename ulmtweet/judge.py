@@ -43,7 +43,7 @@ def classifiers(
                                                   LogisticRegression(C=3., max_iter=1000)))
 
 # %% ../nbs/08c_judge.ipynb #edfd54a3
-FOLDS, REPEATS = 5, 3 # so that four fifths are learnt from; repetitions with other folds
+FOLDS, REPEATS = 5, 2 # so that four fifths are learnt from; repetitions with other folds
 
 def equal_piles(
     real: Sequence[str], # Tweets of the person
@@ -153,12 +153,13 @@ def telling_words(
     tweets, labels = equal_piles(real, generated, seed)
     model = classifiers(seed)["random_forest"].fit(tweets, labels)
     vectorizer, forest = model[0], model[1]
-    best = forest.feature_importances_.argsort()[::-1][:n]
+    importances = forest.feature_importances_
+    best = importances.argsort()[::-1][:n]
     there = vectorizer.transform(tweets)[:, best] > 0
     share = lambda k: np.asarray(there[labels == k].mean(0)).ravel()
     names = vectorizer.get_feature_names_out()
-    return [dict(words=str(names[i]), importance=float(forest.feature_importances_[i]), real=float(a), generated=float(b))
-            for i, a, b in zip(best, share(1), share(0)) if forest.feature_importances_[i]]
+    return [dict(words=str(names[i]), importance=float(importances[i]), real=float(a), generated=float(b))
+            for i, a, b in zip(best, share(1), share(0)) if importances[i]]
 
 def outcome_words(
     result: dict, # Of one judge, from `real_or_generated`

@@ -28,8 +28,8 @@ from .voice import Voice, tweet_nats
 TWEETS = 1000 # written without a prompt, to be judged and counted
 APART = 2**40 # number of the first one: no command comes so far, so a judge that learnt from these has seen none that it is asked about
 SCRATCH, GRID, CURVE = "training the same network from scratch", "choosing the forest's settings", "training on fewer tweets"
-STEPS = {"predicting the newest tweets": 5, SCRATCH: 60, "writing tweets": 6, GRID: 150, "telling real from generated": 25, "telling older from newest real tweets": 15,
-         "counting words, looking for topics": 8, CURVE: 150} # in order, with rough seconds on two cores, for the progress
+STEPS = {"predicting the newest tweets": 5, SCRATCH: 60, "writing tweets": 5, GRID: 150, "telling real from generated": 18, "telling older from newest real tweets": 18,
+         "counting words, looking for topics": 6, CURVE: 150} # in order, with rough seconds on two cores, for the progress
 
 class _Progress:
     "Turns steps and shares of a step into one fraction."

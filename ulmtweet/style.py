@@ -162,7 +162,7 @@ class TopicModel:
         self.vectorizer = CountVectorizer(analyzer=content, min_df=2 if len(tweets) >= 200 else 1, max_df=0.5, max_features=5000)
         try: counts = self.vectorizer.fit_transform(tweets)
         except ValueError: raise UsageError(f"{len(tweets)} tweets have no words that say something; topics need some") from None
-        self.lda = LatentDirichletAllocation(n, max_iter=15, doc_topic_prior=0.2, topic_word_prior=0.05, random_state=seed).fit(counts) # short texts have few topics
+        self.lda = LatentDirichletAllocation(n, max_iter=10, doc_topic_prior=0.2, topic_word_prior=0.05, random_state=seed).fit(counts) # short texts have few topics
         self.names = self.vectorizer.get_feature_names_out()
 
     def top(self,
