@@ -57,7 +57,7 @@ def measure_prediction(
 # %% ../nbs/09_report.ipynb #a04da81d
 def measure_voice(
     voice: Voice, # With its tweets
-    quick: bool = False, # Without training from scratch, and with a single repetition of the judges
+    quick: bool = False, # Without training from scratch, with half as many tweets, a smaller forest and a single repetition of the judges
     grid: bool = False, # Whether to choose the forest's settings by Elm's grid search, which takes minutes
     curve: bool = False, # Whether to train again on 10, 25, 50 and 100 % of the tweets, which takes minutes
     sampling: Sampling = IMITATING, # How tokens are picked
@@ -74,12 +74,12 @@ def measure_voice(
     told.step("predicting the newest tweets")
     prediction = measure_prediction(voice, not quick, lambda s: told.step(SCRATCH, s["fraction"]), home)
     told.step("writing tweets")
-    written = unprompted_tweets(voice, TWEETS, sampling, seed, APART)
+    written = unprompted_tweets(voice, TWEETS // 2 if quick else TWEETS, sampling, seed, APART)
     beside = next_tweets(voice, split.test[-40:], sampling=sampling, seed=seed)
     newest, repeats = (split.valid + split.test)[-TWEETS:], 1 if quick else REPEATS
     n = min(len(newest), len(written))
     if grid: told.step(GRID)
-    forest = tuned_forest(newest, written, seed=seed) if grid else BEST
+    forest = tuned_forest(newest, written, seed=seed) if grid else BEST | dict(n_estimators=100) if quick else BEST
     judge = lambda step, real, other: real_or_generated(real, other, repeats, seed, forest, lambda name: told.step(step, ("naive_bayes", "random_forest", "logistic_characters").index(name) / 3))
     judged, drifted = judge("telling real from generated", newest, written), judge("telling older from newest real tweets", newest, split.train)
     told.step("counting words, looking for topics")
