@@ -581,7 +581,7 @@ def report_bar():
 def report(
     voice: VoiceArgument = None,
     out: Annotated[Optional[Path], typer.Option(help="The HTML file; the JSON file goes beside it [default: report.html in the voice's folder].")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="In less than a minute: no training from scratch to compare with, one repetition of the judges.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="In less than a minute: no training from scratch to compare with, half as many tweets, coarser judges.")] = False,
     grid: Annotated[bool, typer.Option("--grid", help="Choose the random forest's settings for these tweets, among Elm's 96; takes minutes.")] = False,
     curve: Annotated[bool, typer.Option("--curve", help="Train again on 10, 25, 50 and 100 % of the tweets: would more of them help?")] = False,
     seed: Seed = 0, as_json: Json = False, home: Home = None,

@@ -13,7 +13,7 @@ import math, tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import accumulate, takewhile
+from itertools import accumulate, islice
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from .bases import load_base
 from .core import HANDLE, UlmtweetError, UsageError, home_folder, set_seed, sha256_file
 from .data import Split
 from .engine import Sampling
-from .generate import sample_tweets
+from .generate import sample_tweets, stream_tweets
 from .tokens import EOT_ID, Tokens, train_char
 from .train import SCRATCH_LR, Recipe, prepare_training, run_training, with_words
 from .voice import AWDLSTM, Voice, token_nats, tweet_nats
@@ -228,11 +228,8 @@ def unprompted_tweets(
     first: int = 0, # Number of the first sample
 ) -> list[str]: # `n` whole tweets; fewer if ten times as many samples have not so many
     "What the voice writes when it is left alone."
-    found = {}
-    numbers = takewhile(lambda i: len(found) < n, range(first, first + 10 * n)) # asked for as seats get free
-    for i, tweet in sample_tweets(voice, ((i, "") for i in numbers), sampling, seed):
-        if tweet: found[i] = tweet.text
-    return [found[i] for i in sorted(found)][:n]
+    samples = islice(stream_tweets(voice, sampling=sampling, seed=seed, first=first), 10 * n)
+    return list(islice((tweet.text for _, tweet in samples if tweet), n))
 
 # %% ../nbs/08_evaluate.ipynb #dbf2e61c
 def next_tweets(

@@ -68,18 +68,20 @@ def measure_voice(
     "Everything there is to know about a voice; raises `UsageError` if it has no tweets."
     split, began = held_out_split(voice), time.monotonic()
     if curve: start_of(voice, home) # may be gone
+    tweets, repeats, forest = (TWEETS // 2, 1, BEST | dict(n_estimators=100)) if quick else (TWEETS, REPEATS, BEST)
     left_out = {SCRATCH: quick, GRID: not grid, CURVE: not curve}
     steps = {k: v / (REPEATS if quick and k.startswith("telling") else 1) for k, v in STEPS.items() if not left_out.get(k)}
     told = _Progress(progress, steps)
     told.step("predicting the newest tweets")
     prediction = measure_prediction(voice, not quick, lambda s: told.step(SCRATCH, s["fraction"]), home)
     told.step("writing tweets")
-    written = unprompted_tweets(voice, TWEETS // 2 if quick else TWEETS, sampling, seed, APART)
+    written = unprompted_tweets(voice, tweets, sampling, seed, APART)
     beside = next_tweets(voice, split.test[-40:], sampling=sampling, seed=seed)
-    newest, repeats = (split.valid + split.test)[-TWEETS:], 1 if quick else REPEATS
+    newest = (split.valid + split.test)[-TWEETS:]
     n = min(len(newest), len(written))
-    if grid: told.step(GRID)
-    forest = tuned_forest(newest, written, seed=seed) if grid else BEST | dict(n_estimators=100) if quick else BEST
+    if grid:
+        told.step(GRID)
+        forest = tuned_forest(newest, written, seed=seed)
     judge = lambda step, real, other: real_or_generated(real, other, repeats, seed, forest, lambda name: told.step(step, ("naive_bayes", "random_forest", "logistic_characters").index(name) / 3))
     judged, drifted = judge("telling real from generated", newest, written), judge("telling older from newest real tweets", newest, split.train)
     told.step("counting words, looking for topics")
