@@ -32,7 +32,7 @@ from ulmtweet.voice import AWDLSTM, bits_per_character, fast_dtype
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 PEOPLE = dict(kaggle=DATA/"kaggle"/"data_elonmusk.csv", sample=ASSETS/"sample_tweets.csv")
-EVERY = 13_000 # tokens that are read between two measurements
+EVERY = 20_000 # tokens that are read between two measurements
 PEERS = dict(scratch=[(20, 1e-2)], stock=[(4, 2e-3), (8, 1e-2)]) # epochs and learning rate; 2e-3 is the default of `fine_tune`
 NEAR = 1.01 # times the best bits per character
 
