@@ -13,7 +13,7 @@ SHOTS = os.environ.get("ULMTWEET_SHOTS") # a folder, to look at what the tests s
 
 @contextmanager
 def server(home):
-    "A Streamlit server over a home folder; gives its address."
+    "A Streamlit server over a home folder; gives its address and process."
     with socket.socket() as s:
         s.bind(("localhost", 0))
         port = s.getsockname()[1]
@@ -27,7 +27,7 @@ def server(home):
                 break
             except OSError:
                 time.sleep(0.1)
-        yield f"http://localhost:{port}"
+        yield f"http://localhost:{port}", process
     finally:
         process.terminate()
         process.wait(20)
@@ -58,7 +58,7 @@ def shoot(page, name):
 
 @pytest.mark.slow
 def test_predict_copy_and_download(home):
-    with server(home) as address, browser_page(address) as page:
+    with server(home) as (address, _), browser_page(address) as page:
         page.get_by_role("textbox", name="The tweet begins with").fill("The van")
         page.get_by_role("button", name="What next?").click()
         page.get_by_text("probability per token").first.wait_for()
@@ -79,7 +79,7 @@ def test_predict_copy_and_download(home):
 
 @pytest.mark.slow
 def test_fits_a_phone(home):
-    with server(home) as address, browser_page(address, 390, 844) as page:
+    with server(home) as (address, _), browser_page(address, 390, 844) as page:
         page.get_by_role("button", name="What next?").click()
         page.get_by_text("probability per token").first.wait_for()
         page.wait_for_function("document.querySelectorAll('pre').length == 10")
@@ -90,7 +90,7 @@ def test_fits_a_phone(home):
 @pytest.mark.slow
 def test_judge_on_a_phone(home, tmp_path):
     shutil.copytree(home, tmp_path, dirs_exist_ok=True)
-    with server(tmp_path) as address, browser_page(address, 390, 844) as page:
+    with server(tmp_path) as (address, _), browser_page(address, 390, 844) as page:
         page.set_default_timeout(200_000)
         page.get_by_text("How good is the voice small?").click()
         page.get_by_role("button", name="Judge it").click()
@@ -105,7 +105,7 @@ def test_judge_on_a_phone(home, tmp_path):
 
 @pytest.mark.slow
 def test_first_visit_trains_on_the_sample_with_live_progress(tmp_path):
-    with server(tmp_path) as address, browser_page(address) as page:
+    with server(tmp_path) as (address, _), browser_page(address) as page:
         page.get_by_text("There is no voice yet.").wait_for()
         shoot(page, "first-visit")
         page.get_by_role("button", name="Train a voice on the sample tweets").click()
@@ -126,9 +126,21 @@ def test_first_visit_trains_on_the_sample_with_live_progress(tmp_path):
 @pytest.mark.slow
 def test_a_failed_training_says_why(tmp_path):
     (tmp_path/"few.txt").write_text("one tweet\nand another\n")
-    with server(tmp_path) as address, browser_page(address) as page:
+    with server(tmp_path) as (address, _), browser_page(address) as page:
         page.get_by_role("textbox", name="Or a file on this computer").fill(str(tmp_path/"few.txt"))
         page.get_by_role("textbox", name="Name of the voice").fill("few")
         page.get_by_role("button", name="Train", exact=True).click()
         page.get_by_text("2 tweets with").wait_for()
         assert page.get_by_text("Traceback").count() == 0
+
+
+@pytest.mark.slow
+def test_an_open_page_leaves_the_processor_to_the_training(tmp_path):
+    def seconds(process): # that it computed, see proc(5)
+        return sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+    with server(tmp_path) as (address, process), browser_page(address) as page:
+        page.get_by_text("There is no voice yet.").wait_for()
+        time.sleep(3)
+        before = seconds(process)
+        time.sleep(5)
+        assert seconds(process) - before < 1
