@@ -49,7 +49,9 @@ def show_training(name: str):
     st.text(name)
     st.progress(status["fraction"], describe_status(status))
     if rows := bits_chart_rows(status["log"]):
-        st.line_chart(rows, x="epoch", y="bits per character", height=220)
+        st.vega_lite_chart(rows, dict(mark=dict(type="line", point=True), height=220, encoding=dict(
+            x=dict(field="epoch", type="quantitative", axis=dict(format="d", tickMinStep=1)),
+            y=dict(field="bits per character", type="quantitative", scale=dict(zero=False)))))
         st.caption("Bits per character on tweets it does not learn from: the lower, the less they surprise it.")
     if status["log"]:
         st.markdown("After each epoch it would say:")

@@ -169,9 +169,9 @@ def describe_status(
 
 def bits_chart_rows(
     log: list[dict], # Rows of a training's log
-) -> dict[str, list]: # Columns `epoch`, counted through all stages, and `bits per character`
+) -> dict[str, list]: # Columns `epoch`, counted through all stages, and `bits per character`; empty before the second epoch
     "The learning curve."
-    return {"epoch": list(range(1, len(log) + 1)), "bits per character": [r["bits_per_character"] for r in log]} if log else {}
+    return {"epoch": list(range(1, len(log) + 1)), "bits per character": [r["bits_per_character"] for r in log]} if len(log) > 1 else {}
 
 def stage_rows(
     meta: dict, # The content of a `voice.json`
