@@ -25,6 +25,7 @@ from torch import Tensor
 from .core import UsageError
 from .tokens import EOT_ID, UNK_ID, Tokens
 from .voice import AWDLSTM, State
+from .words import Spelling
 
 # %% ../nbs/06_engine.ipynb #8ce974a2
 @dataclass(frozen=True)
@@ -174,21 +175,23 @@ def tweet_uniforms(
     seed: int, # Of the request, 0 or more
     index: int, # Number of the tweet in the request
     n: int, # Tokens
-) -> np.ndarray: # (n, TRIES) float64 in [0, 1)
-    "The random numbers of one tweet, a few for each token; they depend on nothing else."
-    return np.random.Generator(np.random.Philox(key=[seed, index])).random((n, TRIES))
+) -> np.ndarray: # (n, 2 * TRIES) float64 in [0, 1)
+    "The random numbers of one tweet, a few for each token, and as many should it have to be picked again; they depend on nothing else."
+    return np.random.Generator(np.random.Philox(key=[seed, index])).random((n, 2 * TRIES))
 
 class Request(NamedTuple):
     "A tweet to be sampled."
     index: int # Number of the tweet
     ids: list[int] # What it begins with
     ends_word: bool = True # Whether the first sampled token has to begin a new word
+    spelt: str = "" # Where the words in it have got to, a state of `Rules.spelling`
 
 @dataclass(frozen=True)
 class Rules:
-    "What a tokeniser rules out."
+    "What can't be picked."
     inner: Tensor | None = None # (vocab_size,) bool: pieces that go on with a word, so that none can begin with them
     never: Sequence[int] = () # Ids that are not picked, such as that of unknown words
+    spelling: Spelling | None = None # Which words there are; None means that any may be invented
 
 @lru_cache(8) # it looks at every piece
 def rules_of(
@@ -214,7 +217,8 @@ class Seats:
         self.ids = torch.zeros(n, 1 + sampling.max_tokens, dtype=torch.long) # `<eot>`, the prompt, and what was sampled
         self.given, self.at, self.index = (torch.zeros(n, dtype=torch.long) for _ in range(3)) # tokens given, place of the next one to be read, number of the tweet
         self.ends_word, self.nats = torch.zeros(n, dtype=torch.bool), torch.zeros(n) # as in the request; sum of log-probabilities
-        self.uniform = torch.zeros(n, sampling.max_tokens, TRIES, dtype=torch.float64)
+        self.uniform = torch.zeros(n, sampling.max_tokens, 2 * TRIES, dtype=torch.float64)
+        self.spelt = [""] * n
         self.state = [(h.repeat(n, 1), c.repeat(n, 1)) for h, c in start]
         self.scores = None # memory that is used again each step
         self.sit(list(range(n)), requests)
@@ -233,6 +237,7 @@ class Seats:
         self.ends_word[seats], self.at[seats], self.nats[seats] = torch.tensor([r.ends_word for r in requests]), 0, 0.
         self.uniform[seats] = torch.from_numpy(np.stack([tweet_uniforms(self.seed, r.index, self.sampling.max_tokens) for r in requests]))
         for (h, c), (h0, c0) in zip(self.state, self.start): h[seats], c[seats] = h0, c0
+        for seat, r in zip(seats, requests): self.spelt[seat] = r.spelt
 
     def remove(self,
         seats: list[int], # Nobody waits for them
@@ -242,6 +247,7 @@ class Seats:
         keep[seats] = False
         for name in ("ids", "given", "at", "index", "ends_word", "nats", "uniform"): setattr(self, name, getattr(self, name)[keep])
         self.state = [(h[keep], c[keep]) for h, c in self.state]
+        self.spelt = [s for s, stays in zip(self.spelt, keep.tolist()) if stays]
 
     def step(self) -> list[int]: # Seats whose tweets have ended
         "Read a token in each row, and sample one where the prompt has been read."
@@ -260,12 +266,26 @@ class Seats:
         own = logits[changed].log_softmax(-1)                                                        # the model's opinion, before any setting
         self._change(logits, rows, first)
         p = probabilities(logits, s)
-        token = pick(p, self.uniform[rows, n], s)
+        token = pick(p, self.uniform[rows, n, :TRIES], s)
+        if self.rules.spelling: self._spell(token, rows, n, out)
         nats = p.gather(-1, token[:, None])[:, 0].log()
         nats[changed] = own.gather(-1, token[changed][:, None])[:, 0]
         self.nats[rows] += nats
         self.ids[rows, at] = token
         return rows[(token == EOT_ID) | (n + 1 == s.max_tokens)].tolist()
+
+    def _spell(self, token, rows, n, out):
+        "Follow the words that are being written; where one would be invented, pick another token, in place."
+        spelling, seats = self.rules.spelling, rows.tolist()
+        wrong = [i for i, (seat, t) in enumerate(zip(seats, token.tolist())) if spelling.after(self.spelt[seat], t) is None]
+        if wrong:
+            some, n = rows[wrong], n[wrong]
+            logits = self.model.logits(out[some])
+            self._change(logits, some, (n == 0).nonzero()[:, 0])
+            logits.masked_fill_(~torch.stack([spelling.possible(self.spelt[seat]) for seat in some.tolist()]), -torch.inf)
+            logits[logits.amax(-1) == -torch.inf, EOT_ID] = 0. # nothing is left: an end in the middle of a word, which is no tweet
+            token[wrong] = pick(probabilities(logits, self.sampling), self.uniform[some, n, TRIES:], self.sampling)
+        for seat, t in zip(seats, token.tolist()): self.spelt[seat] = spelling.after(self.spelt[seat], t) or ""
 
     def _change(self, logits, rows, first):
         "Apply what depends on the place in the tweet and on what is there already, in place."

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from .core import UsageError
-from .engine import Sampling, rules_of, sample_ids
-from .generate import Sieve, clean_prompt, request
+from .engine import Sampling, sample_ids
+from .generate import Sieve, clean_prompt, request, writing_rules
 from .style import TopicModel
 from .tokens import EOT_ID
 from .voice import State, Voice
@@ -53,7 +53,7 @@ def next_lines(
     tokenizer, found = voice.tokenizer, {}
     requests = [request(tokenizer, number + i, prompt) for i in range(n)]
     start, sieve = requests[0].ids, Sieve(voice, sampling)
-    for _, ids, _ in sorted(sample_ids(voice.model, requests, sampling, seed, n, rules_of(tokenizer), state)):
+    for _, ids, _ in sorted(sample_ids(voice.model, requests, sampling, seed, n, writing_rules(voice, sampling), state)):
         tweet = sieve(prompt, start, ids)
         if not tweet or tweet.text in found: continue
         after, ended = read_tweet(voice, start + ids, state)
