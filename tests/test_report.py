@@ -1,5 +1,5 @@
 "Judging a voice, as a person does it: the commands, and the page that they write, in a real browser."
-import json, math, shutil, subprocess
+import json, math, shutil, subprocess, sys
 
 import pytest
 
@@ -41,6 +41,16 @@ def test_report_leaves_the_voice_whole_and_extends_its_card(judged):
     card = (home/"voices"/"small"/"card.md").read_text()
     assert card.startswith("# small") and card.count("## How good it is") == 1 and "naive Bayes" in card
     assert run("predict", "The van", "-n", 1, home=home).returncode == 0
+
+
+def test_predicting_loads_what_it_needs_and_no_more(judged):
+    _, home = judged
+    code = "import sys; from ulmtweet.cli import app; app(sys.argv[1:], standalone_mode=False); print(*sys.modules, file=sys.stderr)"
+    ask = ["predict", "The van", "-n", "3", "--viable", "--voice", "small", "--home", str(home)]
+    done = subprocess.run([sys.executable, "-c", code, *ask], capture_output=True, text=True)
+    loaded = set(done.stderr.split())
+    assert done.stdout.strip() and {"torch", "tokenizers", "safetensors"} <= loaded, done.stderr
+    assert not loaded & {"fastai", "sklearn", "scipy", "pandas", "matplotlib", "spacy", "streamlit", "altair", "kaggle", "transformers", "ulmtweet.train"}
 
 
 def test_same_seed_same_report(judged):

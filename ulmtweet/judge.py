@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['GRID', 'BEST', 'FOLDS', 'REPEATS', 'classifiers', 'equal_piles', 'needing_words', 'judged', 'tuned_forest',
            'drawn_aucs', 'auc_interval', 'real_or_generated', 'telling_words', 'outcome_words', 'extremes',
-           'describe_judgement', 'learnt_judge']
+           'describe_judgement', 'learn_judge']
 
 # %% ../nbs/08c_judge.ipynb #7afa5b4d
 import math
@@ -22,10 +22,10 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from .core import ModelError, UsageError, read_json
-from .evaluate import bootstrap_interval, held_out_split
+from .core import UsageError
+from .evaluate import bootstrap_interval
+from .kept_judge import KeptJudge
 from .style import word_rates
-from .voice import Voice
 
 # %% ../nbs/08c_judge.ipynb #fb738ac5
 GRID = dict(n_estimators=[100, 200, 300], criterion=["gini", "entropy"], max_depth=[None, 2, 6, 10], min_samples_split=[5, 10], min_samples_leaf=[3, 6]) # Elm's
@@ -200,18 +200,13 @@ def describe_judgement(
     return f"{text}; {beside}, so {100 * more:.0f} points are the voice's own"
 
 # %% ../nbs/08c_judge.ipynb #1a6ffb3b
-def learnt_judge(
-    voice: Voice, # With its tweets and a report in its folder
-    needed: bool = False, # Whether to raise `UsageError` if there is no report, or one of another version
-) -> Callable[[list[str]], list[float]] | None: # How probably each of some tweets is real; None if there is no report to learn from
-    "The report's judge of characters, to judge other tweets."
-    judge = classifiers()["logistic_characters"]
-    try:
-        split = held_out_split(voice)
-        written = read_json(voice.folder/"report.json")["written"]
-        tweets, labels = equal_piles(split.valid + split.test, written)
-        with needing_words(): judge.fit(tweets, labels)
-    except (ModelError, UsageError, KeyError, TypeError, AttributeError):
-        if needed: raise UsageError(f"there is no report of the voice {voice.name!r} that a judge could learn from; make it: ulmtweet report {voice.name} --quick") from None
-        return None
-    return lambda texts: judge.predict_proba(texts)[:, 1].tolist()
+def learn_judge(
+    real: Sequence[str], # Tweets of the person that the voice has not learnt from
+    generated: Sequence[str], # Tweets of the voice
+) -> KeptJudge: # To judge other tweets
+    "Train the judge of characters on all of these; raises `UsageError`."
+    tweets, labels = equal_piles(real, generated)
+    vectorizer, regression = (step for _, step in classifiers()["logistic_characters"].steps)
+    with needing_words(): regression.fit(vectorizer.fit_transform(tweets), labels)
+    numbers = (a.astype(np.float32) for a in (vectorizer.idf_, regression.coef_[0]))
+    return KeptJudge(vectorizer.get_feature_names_out().tolist(), *numbers, float(regression.intercept_[0]))

@@ -19,7 +19,8 @@ from jinja2 import Environment
 from .core import StorageError, UsageError, atomic_write, write_json
 from .evaluate import IMITATING, guesses, held_out_split, next_tweets, prediction_rows, size_curve, start_of, unprompted_tweets, without_handles
 from .engine import Sampling
-from .judge import BEST, REPEATS, describe_judgement, extremes, outcome_words, real_or_generated, telling_words, tuned_forest
+from .judge import BEST, REPEATS, describe_judgement, extremes, learn_judge, outcome_words, real_or_generated, telling_words, tuned_forest
+from .kept_judge import save_judge
 from .originality import CopyIndex, originality
 from .style import by_month, drift, feature_rows, sentiment, top_words, topic_rows, variety
 from .voice import Voice, tweet_nats
@@ -322,12 +323,14 @@ def check_place(
 def save_report(
     report: dict, # From `measure_voice`
     path: str | Path, # Of the HTML file; the JSON file gets the same name and the ending .json
-    card: str | Path | None = None, # The voice's card, in which the section "How good it is" is added or replaced
+    voice: Voice, # Gets a judge, and the section "How good it is" of its card, if the file is `report.html` in its folder
 ):
-    "Write the page, the figures and the card; raises `StorageError`."
+    "Write the page, the figures, the card and the judge, whose checksum is added to the report; raises `StorageError`."
     path = Path(path)
     atomic_write(path, render(report))
-    if card and Path(card).is_file():
-        before, _, old = Path(card).read_text(encoding="utf-8", errors="replace").partition(SECTION)
+    if path == voice.folder/"report.html":
+        split, card = held_out_split(voice), voice.folder/"card.md"
+        report["judge"] = save_judge(learn_judge(split.valid + split.test, report["written"]), voice.folder)
+        before, _, old = card.read_text(encoding="utf-8", errors="replace").partition(SECTION) if card.is_file() else ("", "", "")
         atomic_write(card, before + card_section(report) + old.partition(SECTION_END)[2]) # whatever was written below stays
     write_json(path.with_suffix(".json"), report)
