@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TEXT', 'LONGEST', 'TOKENIZER_CHARACTERS', 'HOLD_BACK', 'VALID_CHARACTERS', 'VALID_DOCUMENT', 'AR', 'TAR', 'WARM_UP',
-           'READING', 'TRAINING', 'FINISHED', 'VALIDATIONS', 'BASE_CARD', 'corpus_files', 'documents', 'is_held_back',
+           'READING', 'TRAINING', 'FINISHED', 'BASE_CARD', 'corpus_files', 'documents', 'is_held_back',
            'train_tokenizer', 'Corpus', 'encode_corpus', 'load_corpus', 'Pretraining', 'chunk_ends', 'read_chunk',
            'rate_at', 'Run', 'process', 'processes', 'average_gradients', 'gather_rows', 'matmul_peak', 'best_device',
            'write_lines', 'Start', 'pretrain', 'checksum', 'working_folder', 'prepare_corpus', 'finish_base',
@@ -121,13 +121,15 @@ def encode_corpus(
     tokenizer: Tokens, # Any tokeniser
     folder: Path, # Where `tokens.bin` and `corpus.json` are written
     progress: Callable[[int], None] = lambda characters: None, # Called with the characters read so far
+    valid_files: Sequence[Path] = (), # To measure on; without any, some documents of `files` are held back
 ) -> Corpus:
     "Turn a corpus into ids on disk; raises `DataError`, `StorageError`."
-    dtype, counts, valid = _id_type(tokenizer), dict(documents=0, characters=0, tokens=0), []
+    dtype, counts = _id_type(tokenizer), dict(documents=0, characters=0, tokens=0)
+    valid = [text[:VALID_DOCUMENT] for path in valid_files for text in documents(path)]
     with storage_errors(folder), open(folder/"tokens.bin", "wb") as out:
         for texts in _batches(text for path in files for text in documents(path)):
-            valid += [t[:VALID_DOCUMENT] for t in texts if is_held_back(t)]
-            kept = [t for t in texts if not is_held_back(t)]
+            kept = texts if valid_files else [t for t in texts if not is_held_back(t)]
+            if not valid_files: valid += [t[:VALID_DOCUMENT] for t in texts if is_held_back(t)]
             ids = np.array([i for ids in tokenizer.encode_many(kept) for i in (*ids, EOT_ID)], dtype)
             ids.tofile(out)
             for k, n in zip(counts, (len(kept), sum(map(len, kept)), len(ids))): counts[k] += n
@@ -162,12 +164,14 @@ def load_corpus(
 class Pretraining:
     "How a base is trained."
     epochs: float = 1. # Times that the corpus is read
+    minutes: float | None = None # Of training at most: then the learning rate falls by the clock, and a repetition is another training
     lr: float = 4e-3 # Highest learning rate
     bs: int = 64 # Rows of a batch, of all processes together
     seq_len: int = 64 # Tokens a batch has of each row, on average
     drop_mult: float = 0.1 # Multiplies `voice.DROPOUT`; hundreds of tokens a weight would need none
     wd: float = 0.01 # Weight decay
     checkpoint_steps: int = 500 # Steps from checkpoint to checkpoint: a few minutes on two cores
+    validations: int = 20 # In a run
     seed: int = 0 # Determines weights, dropout and chunks
 
 # %% ../nbs/10_pretrain.ipynb #679e21b8
@@ -183,16 +187,17 @@ def chunk_ends(
     return np.concatenate([[0], np.cumsum(lengths)])
 
 def read_chunk(
-    tokens: np.ndarray, # The stream (n,)
+    tokens: np.ndarray | Tensor, # The stream (n,)
     rows: Sequence[int], # Which of the `bs` rows
     bs: int, # Rows in all
     start: int, # Tokens of each row that were read before
     end: int, # Tokens of each row that will have been read
-) -> tuple[Tensor, Tensor]: # Ids and the ids one token later, (len(rows), end - start) int64
+) -> tuple[Tensor, Tensor]: # Ids and the ids one token later, (len(rows), end - start) int64, on the stream's device
     "A batch of the stream, which has no end: after the last token comes the first."
-    at = [(r * (len(tokens) // bs) + start) % len(tokens) for r in rows]
-    ids = np.stack([np.take(tokens, range(a, a + end - start + 1), mode="wrap") for a in at]).astype(np.int64)
-    return torch.from_numpy(ids[:, :-1]), torch.from_numpy(ids[:, 1:])
+    at = np.array([r * (len(tokens) // bs) + start for r in rows])
+    places = (at[:, None] + np.arange(end - start + 1)) % len(tokens)
+    ids = tokens[torch.from_numpy(places).to(tokens.device)].long() if isinstance(tokens, Tensor) else torch.from_numpy(tokens[places].astype(np.int64))
+    return ids[:, :-1], ids[:, 1:]
 
 # %% ../nbs/10_pretrain.ipynb #f70638b5
 AR, TAR = 2., 1. # fastai's alpha and beta for language models (AWD-LSTM, section 4.6)
@@ -217,6 +222,7 @@ class Run:
     step: int = 0 # Steps that are done
     log: list[dict] = field(default_factory=list) # A row each validation
     loss: float = math.nan # Running mean over some 50 steps, nats a token
+    seconds: float = 0. # Of training so far
 
     def __post_init__(self):
         self.ends = chunk_ends(self.recipe, len(self.corpus.tokens))
@@ -225,6 +231,15 @@ class Run:
         rank, world = process()
         self.rows = range(rank, self.recipe.bs, world)
         self.device = self.model.bias.device
+        self.stream = self.corpus.tokens
+        if self.device.type == "cuda": # to copy each chunk would take as long as to learn from it
+            self.stream = torch.from_numpy(self.stream.astype(np.int32)).to(self.device)
+
+    @property
+    def share(self) -> float: # From 0 to 1
+        "How much of the training is done, by steps or by the clock."
+        by_clock = self.seconds / 60 / self.recipe.minutes if self.recipe.minutes else 0.
+        return min(max(self.step / self.steps, by_clock), 1.)
 
 # %% ../nbs/10_pretrain.ipynb #0647e651
 @patch
@@ -233,15 +248,15 @@ def train_step(self: Run):
     self.model.train()
     rank, world = process()
     torch.manual_seed(mixed_seed(self.recipe.seed, self.step, rank))
-    x, y = read_chunk(self.corpus.tokens, self.rows, self.recipe.bs, self.ends[self.step], self.ends[self.step + 1])
-    out, raw, dropped = self.model(x.to(self.device, non_blocking=True))
-    loss = self.model.loss(out, y.to(self.device, non_blocking=True))
+    x, y = read_chunk(self.stream, self.rows, self.recipe.bs, self.ends[self.step], self.ends[self.step + 1])
+    out, raw, dropped = self.model(x)
+    loss = self.model.loss(out, y)
     penalty = AR * dropped.float().pow(2).mean() + TAR * (raw[:, 1:] - raw[:, :-1]).float().pow(2).mean()
     self.optimizer.zero_grad()
     (loss + self.recipe.drop_mult * penalty).backward()
     if world > 1: average_gradients(self.model, world)
     torch.nn.utils.clip_grad_norm_(self.model.parameters(), 0.5)
-    for group in self.optimizer.param_groups: group["lr"] = rate_at(self.step / self.steps, self.recipe.lr)
+    for group in self.optimizer.param_groups: group["lr"] = rate_at(self.share, self.recipe.lr)
     self.optimizer.step()
     self.step += 1
     if self.step % 10 == 0: self.note_loss(loss.item()) # not each time: a GPU would have to wait for it
@@ -306,7 +321,7 @@ def save(self: Run,
 ):
     "Write everything that the run needs to go on; with several processes the first one writes."
     tensors = self.tensors()
-    if process()[0] == 0: save_checkpoint(folder, Checkpoint(tensors, dict(fingerprint=fingerprint, step=self.step, loss=self.loss, log=self.log)))
+    if process()[0] == 0: save_checkpoint(folder, Checkpoint(tensors, dict(fingerprint=fingerprint, step=self.step, loss=self.loss, seconds=self.seconds, log=self.log)))
 
 @patch
 def load(self: Run,
@@ -316,7 +331,7 @@ def load(self: Run,
     "Go back to the last checkpoint."
     found = load_checkpoint(folder)
     if not found or found.state["fingerprint"] != fingerprint: return False
-    self.step, self.loss, self.log = (found.state[k] for k in ("step", "loss", "log"))
+    self.step, self.loss, self.seconds, self.log = (found.state[k] for k in ("step", "loss", "seconds", "log"))
     self.restore({k: v.to(self.device) for k, v in found.tensors.items()})
     return True
 
@@ -356,7 +371,6 @@ def best_device() -> str: return "cuda" if torch.cuda.is_available() else "cpu"
 
 # %% ../nbs/10_pretrain.ipynb #42054c8c
 READING, TRAINING, FINISHED = "reading the corpus", "training", "finished"
-VALIDATIONS = 20 # in a run, one more or less
 
 @patch
 def validate(self: Run) -> dict: # The row that was added to the log
@@ -388,17 +402,19 @@ def train(self: Run,
     progress: Callable[[dict], None] = lambda status: None, # Called with a status every few steps
 ):
     "Train to the end; a checkpoint is left every few minutes, and on Ctrl-C or SIGTERM unless there are several processes."
-    began, first, every = time.monotonic(), self.ends[self.step], max(round(self.steps / VALIDATIONS), 1)
+    began, before, first, from_share = time.monotonic(), self.seconds, self.ends[self.step], self.share
     with interrupt_noticed() as interrupted:
-        while self.step < self.steps:
+        while self.share < 1:
+            share = self.share
             self.train_step()
-            if self.step % every == 0 and process()[0] == 0: self.validate()
+            self.seconds = before + time.monotonic() - began
+            if int(share * self.recipe.validations) < int(self.share * self.recipe.validations) and process()[0] == 0: self.validate()
             if self.step % self.recipe.checkpoint_steps == 0 or interrupted and process()[1] == 1: self.save(folder, fingerprint)
             if interrupted: raise interrupted[0]
-            if self.step % 10 and self.step < self.steps: continue
-            rate = (self.ends[self.step] - first) * self.recipe.bs / (time.monotonic() - began)
-            progress(dict(state=TRAINING, fraction=self.step / self.steps, tokens_per_second=rate, train_loss=self.loss, log=self.log,
-                          seconds_left=(self.ends[-1] - self.ends[self.step]) * self.recipe.bs / rate))
+            if self.step % 10 and self.share < 1: continue
+            spent = time.monotonic() - began
+            progress(dict(state=TRAINING, fraction=self.share, tokens_per_second=(self.ends[self.step] - first) * self.recipe.bs / spent, train_loss=self.loss,
+                          log=self.log, seconds_left=spent * (1 - self.share) / max(self.share - from_share, 1e-9)))
 
 # %% ../nbs/10_pretrain.ipynb #061efec9
 @dataclass(frozen=True)
@@ -436,26 +452,28 @@ def pretrain(
     out: str | Path, # Folder of the base
     start: Start = Start(), # A base to go on from, or the shape of a new one
     recipe: Pretraining = Pretraining(), # How to train
+    valid: Sequence[str | Path] = (), # Files and folders to measure on; without any, one document in `HOLD_BACK` is held back
     device: str | None = None, # `cpu` or `cuda`; None means a GPU if there is one
     overwrite: bool = False, # Replace a base that is in `out`, and throw an unfinished other training of it away
     description: str = "", # A sentence for the card
     progress: Callable[[dict], None] = lambda status: None, # Called with a status every few steps
 ) -> Voice | None: # Saved in `out`; None in all processes but the first
     "Make a base from a corpus; raises `UsageError`, `DataError`, `ModelError`, `StorageError`."
-    out, files = Path(out).absolute(), corpus_files(sources)
+    out, files, valid_files = Path(out).absolute(), corpus_files(sources), corpus_files(valid) if valid else []
     if start.tokens not in ("subword", "char"): raise UsageError(f"tokens is {start.tokens!r}; expected subword or char")
     is_base = (out/"voice.json").is_file()
     if out.exists() and not (overwrite and is_base):
         raise UsageError(f"{out} exists already; choose another --out" + (", or use --overwrite" if is_base else ""))
     work = out.with_name(f".{out.name}.training")
-    fingerprint = checksum(start.choices() + [FORMAT, asdict(recipe)] + [[str(f), f.stat().st_size] for f in files])
+    fingerprint = checksum(start.choices() + [FORMAT, asdict(recipe)] + [[str(f), f.stat().st_size] for f in files + valid_files])
     device = device or best_device()
     if device not in ("cpu", "cuda") or device == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device is {device!r}; expected cpu" + (" or cuda" if torch.cuda.is_available() else ": there is no GPU that torch can use"))
     with processes(device), working_folder(work):
+        if recipe.minutes and process()[1] > 1: raise UsageError("several processes have no clock in common; leave out --minutes, and say by --epochs how long to train")
         if recipe.bs % process()[1]: raise UsageError(f"{recipe.bs} rows can't be shared among {process()[1]} processes equally; choose another --bs")
         if process()[0]: progress = lambda status: None # the first process speaks for all
-        else: prepare_corpus(start, sources, work, fingerprint, overwrite, progress)
+        else: prepare_corpus(start, sources, valid_files, work, fingerprint, overwrite, progress)
         if process()[1] > 1: dist.barrier()
         tokenizer = load_tokenizer(work/"tokenizer.json")
         run = Run(start.make_model(len(tokenizer), recipe).to(device), tokenizer, load_corpus(work, tokenizer), recipe)
@@ -488,6 +506,7 @@ def working_folder(
 def prepare_corpus(
     start: Start, # Has or makes the tokeniser
     sources: Sequence[str | Path], # As for `pretrain`
+    valid_files: Sequence[Path], # As for `encode_corpus`
     work: Path, # Where the tokeniser and the encoded corpus are kept
     fingerprint: str, # Of the corpus and all choices
     overwrite: bool, # As for `pretrain`
@@ -502,7 +521,8 @@ def prepare_corpus(
     progress(dict(state=READING, fraction=0., seconds_left=0.))
     tokenizer = start.make_tokenizer(sources)
     tokenizer.save(work/"tokenizer.json")
-    encode_corpus(corpus_files(sources), tokenizer, work, lambda n: progress(dict(state=READING, fraction=0., seconds_left=0., characters=n)))
+    reading = lambda n: progress(dict(state=READING, fraction=0., seconds_left=0., characters=n))
+    encode_corpus(corpus_files(sources), tokenizer, work, reading, valid_files)
     atomic_write(mark, fingerprint)
 
 # %% ../nbs/10_pretrain.ipynb #48a0d569
@@ -521,7 +541,7 @@ def finish_base(
     check_weights(model.state_dict(), model.shape, "the trained network")
     valid = bits_per_character(model, run.tokenizer, run.corpus.valid)
     parents = start.base.meta.get("pretraining", []) if start.base else []
-    this = dict(files=[f.name for f in files], **run.corpus.counts, recipe=asdict(run.recipe), steps=run.steps,
+    this = dict(files=[f.name for f in files], **run.corpus.counts, recipe=asdict(run.recipe), steps=run.step,
                 bits_per_character=valid["bits_per_character"], bits_per_character_in_32_bits=exact["bits_per_character"])
     meta = dict(kind="base", name=name, created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), description=description,
                 base=dict(name=start.base.name if start.base else "none"), pretraining=[*parents, this], metrics=dict(valid=valid), log=run.log)
