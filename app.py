@@ -1,11 +1,12 @@
 "The page: pick a voice, type a prompt, see what that person would tweet next. Widgets only; see nbs/20_page.ipynb."
+from itertools import groupby
 from pathlib import Path
 
 import streamlit as st
 
 from ulmtweet.core import UlmtweetError
 from ulmtweet.engine import Sampling
-from ulmtweet.generate import Tweet, first_tweets, first_words, generate_tweets
+from ulmtweet.generate import READERS, Tweet, first_tweets, first_words, generate_tweets
 from ulmtweet.page import (as_csv, as_jsonl, bits_chart_rows, describe_copied, describe_status, heat_map, launch_training, make_report, percent,
                            probability, remove_leftovers, report_sentences, running_trainings, save_upload, stage_rows, training_status)
 from ulmtweet.voice import Voice, list_voices
@@ -20,7 +21,7 @@ def open_voice(folder: str, created: str) -> Voice:
 
 @st.cache_resource(max_entries=3, show_spinner="Opening the report ...")
 def open_judge(folder: str, created: str, reported: float):
-    from ulmtweet.judge import learnt_judge  # scikit-learn is only needed here
+    from ulmtweet.kept_judge import learnt_judge
     return learnt_judge(open_voice(folder, created))
 
 
@@ -53,9 +54,9 @@ def show_training(name: str):
             x=dict(field="epoch", type="quantitative", axis=dict(format="d", tickMinStep=1)),
             y=dict(field="bits per character", type="quantitative", scale=dict(zero=False)))))
         st.caption("Bits per character on tweets it does not learn from: the lower, the less they surprise it.")
-    if status["log"]:
-        st.markdown("After each epoch it would say:")
-        for row in status["log"]:
+    for stage, rows in groupby(status["log"], key=lambda row: row["stage"]):
+        st.markdown(f"With *{stage}* learning, after each epoch it would say:")
+        for row in rows:
             st.text(row.get("sample", ""))
     st.caption("You may close this page: the training goes on, and the voice will be here.")
 
@@ -93,7 +94,7 @@ def ask(names: list[str]) -> dict | None:
         prompt = right.text_input("The tweet begins with", value="Tesla will", max_chars=200, help="May be empty.")
         with st.expander("Settings"):
             n = st.slider("Tweets", 1, 50, 10)
-            temperature = st.slider("Temperature", 0.1, 2.0, Sampling.temperature, 0.05, help="Low is safe and repetitive, high is wild.")
+            temperature = st.slider("Temperature", 0.1, 2.0, READERS.temperature, 0.05, help="Low is safe and repetitive, high is wild; 1 is the voice as it is.")
             top_p = st.slider("Top-p", 0.05, 1.0, Sampling.top_p, 0.05, help="Only the likeliest tokens that together have this probability.")
             top_k = st.number_input("Top-k", 0, 1000, Sampling.top_k, help="Only the k likeliest tokens; 0 means all.")
             min_p = st.slider("Min-p", 0.0, 0.5, 0.0, 0.01, help="Only tokens at least this likely, as a share of the likeliest.")

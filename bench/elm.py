@@ -27,7 +27,7 @@ from ulmtweet.voice import Voice
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 N, SEED = 4000, 0
-RECIPE = Recipe(lr=4e-3, epochs=10, gradual=True, drop_mult=0.2) # ten times the tweets of one person: less regularisation, more steps
+RECIPE = Recipe(lr=4e-3, epochs=10, drop_mult=0.2) # ten times the tweets of one person: less regularisation, more steps
 PUBLISHED = dict(naive_bayes=0.57, random_forest=0.60, tuned_random_forest=0.6252) # github.com/Stenke/Elm-GPT-2-Language-Model, tweet-data.ipynb
 
 

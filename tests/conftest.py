@@ -43,7 +43,7 @@ def few_tweets(tmp_path_factory):
 def home(tmp_path_factory, few_tweets):
     "A home folder with one small voice, trained by the command."
     home = tmp_path_factory.mktemp("home")
-    done = run("train", few_tweets, "--name", "small", "--lr", "5e-3", "--epochs", "3", "--gradual", "--json", home=home)
+    done = run("train", few_tweets, "--name", "small", "--lr", "5e-3", "--epochs", "3", "--json", home=home)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["name"] == "small"
     return home

@@ -49,7 +49,7 @@ def kill_often(kills, folder, seed=0):
         "Train, until a moment so many seconds away; whether the training came to its end, and whether a save was cut."
         work, every = training_folder("v", home), "0.5" if finished % 2 else "0"
         errors.unlink(missing_ok=True)
-        process = fork.Process(target=ulmtweet, args=(["train", str(tweets), "--name", "v", "--epochs", "2", "--gradual", "--checkpoint-seconds", every, "--home", str(home)], errors))
+        process = fork.Process(target=ulmtweet, args=(["train", str(tweets), "--name", "v", "--epochs", "2", "--checkpoint-seconds", every, "--home", str(home)], errors))
         process.start()
         in_a_save = lambda: any(work.glob(f".checkpoint-*.{process.pid}.tmp"))
         while moment in ("later", "in a save") and process.is_alive() and not checkpoint_files(work): time.sleep(0.01)

@@ -166,7 +166,7 @@ def test_wt103_is_fetched_once_and_becomes_a_voice(fastai_archive, serve, tmp_pa
     seen = []
     base = fetch_wt103(tmp_path, download(serve(content), content), seen.append)
     assert seen[-1] == 1 and base.tokenizer.kind == "word" and base.model.shape["n_layers"] == 3
-    done = run("train", few_tweets, "--base", "wt103", "--name", "words", "--lr", "5e-3", "--epochs", "1", "--gradual", "--json", home=tmp_path)
+    done = run("train", few_tweets, "--base", "wt103", "--name", "words", "--lr", "5e-3", "--epochs", "1", "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     meta = json.loads(done.stdout)
     assert meta["base"]["name"] == "wt103" and meta["tokens"] == "word" and len(meta["stages"]) == 4

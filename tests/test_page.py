@@ -111,7 +111,7 @@ def test_first_visit_trains_on_the_sample_with_live_progress(tmp_path):
         page.get_by_role("button", name="Train a voice on the sample tweets").click()
         page.set_default_timeout(300_000)
         page.get_by_text("Finding the learning rate").wait_for()
-        page.get_by_text("Training, about").wait_for()
+        page.get_by_text("Training, stage").wait_for()
         left = page.get_by_text("about").first.inner_text()
         page.get_by_text("would say").first.wait_for()
         assert "left" in left

@@ -27,7 +27,7 @@ def same_voice(a, b):
     return equal(outcome(a), outcome(b))
 
 
-SMALL = ["--name", "small", "--lr", "5e-3", "--epochs", "3", "--gradual"] # as the voice of `home`
+SMALL = ["--name", "small", "--lr", "5e-3", "--epochs", "3"] # as the voice of `home`
 
 
 @pytest.mark.slow

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['app', 'Home', 'Json', 'Seed', 'SAMPLING', 'WRITING', 'Viable', 'FILES', 'CLEANING', 'COLUMN', 'Base', 'Tokens', 'Lr',
            'Track', 'CheckpointSeconds', 'TOLD', 'VoiceArgument', 'say', 'Commands', 'frame', 'print_json',
-           'print_table', 'read_prompt', 'signed', 'writes_tweets', 'named_voice', 'report_judge', 'predict',
+           'print_table', 'read_prompt', 'signed', 'writes_tweets', 'blended', 'named_voice', 'report_judge', 'predict',
            'tweet_data', 'print_tweets', 'generate', 'writing_bar', 'reads_tweets', 'say_report', 'data',
-           'default_name', 'drawn_bar', 'print_above', 'progress_bar', 'this_command', 'watched_training', 'days_of',
-           'run_training', 'train', 'update', 'demo', 'print_voice', 'voices', 'info', 'lr_find', 'report_bar',
-           'report', 'compare', 'stories', 'pretraining_bar', 'pretrain']
+           'default_name', 'drawn_bar', 'print_above', 'said_after', 'progress_bar', 'this_command', 'watched_training',
+           'days_of', 'run_training', 'train', 'update', 'demo', 'print_voice', 'voices', 'info', 'lr_find',
+           'report_bar', 'report', 'compare', 'stories', 'pretraining_bar', 'pretrain']
 
 # %% ../nbs/21_cli.ipynb #b7d5fb16
 import functools, inspect, json, os, re, select, shlex, signal, stat, sys, threading, time
@@ -131,23 +131,29 @@ def signed(wrapped, command, given, options, first=()):
     wrapped.__annotations__ = {}
     return wrapped
 
-def writes_tweets(command):
-    "Give a command the options for choosing a voice and for sampling; it gets a `Voice` and a `Sampling`."
-    @functools.wraps(command)
-    def wrapped(voice=None, blend=None, **options):
-        from ulmtweet.voice import find_voice
-        folder, home = find_voice(voice, options.get("home")), options.get("home")
-        from ulmtweet.engine import Sampling # slow to import, so after the first look at the voice
-        picked = {p.name: options.pop(p.name) for p in SAMPLING}
-        sampling, loaded = Sampling(**picked | dict(avoid=tuple(picked["avoid"]))), named_voice(folder)
-        if blend:
-            from ulmtweet.generate import blend_voices
-            other, _, share = blend.rpartition(":")
-            try: share = float(share)
-            except ValueError: raise UsageError(f"--blend is {blend!r}; expected a voice and its share, such as juno:0.3") from None
-            loaded = blend_voices(loaded, named_voice(find_voice(other, home)), share)
-        return command(voice=loaded, sampling=sampling, **options)
-    return signed(wrapped, command, ("voice", "sampling"), [*WRITING, *SAMPLING])
+def writes_tweets(**defaults):
+    "Give a command the options for choosing a voice and for sampling, some with other defaults; it gets a `Voice` and a `Sampling`."
+    settings = [o.replace(default=defaults.get(o.name, o.default)) for o in SAMPLING]
+    def decorate(command):
+        @functools.wraps(command)
+        def wrapped(voice=None, blend=None, **options):
+            from ulmtweet.voice import find_voice
+            folder, home = find_voice(voice, options.get("home")), options.get("home")
+            from ulmtweet.engine import Sampling # slow to import, so after the first look at the voice
+            picked = {o.name: options.pop(o.name) for o in settings}
+            sampling, loaded = Sampling(**picked | dict(avoid=tuple(picked["avoid"]))), named_voice(folder)
+            return command(voice=blended(loaded, blend, home) if blend else loaded, sampling=sampling, **options)
+        return signed(wrapped, command, ("voice", "sampling"), [*WRITING, *settings])
+    return decorate
+
+def blended(voice, blend, home):
+    "A voice mixed with another one, as `--blend` says."
+    from ulmtweet.generate import blend_voices
+    from ulmtweet.voice import find_voice
+    other, _, share = blend.rpartition(":")
+    try: share = float(share)
+    except ValueError: raise UsageError(f"--blend is {blend!r}; expected a voice and its share, such as juno:0.3") from None
+    return blend_voices(voice, named_voice(find_voice(other, home)), share)
 
 def named_voice(folder):
     "A voice, named as its folder."
@@ -157,16 +163,15 @@ def named_voice(folder):
     return voice
 
 def report_judge(voice, viable):
-    "The judge that the voice's report had, if there is a report; raises `UsageError` if there is none and it is needed."
-    if not viable and not (voice.folder/"report.json").is_file(): return None
-    from ulmtweet.judge import learnt_judge
+    "The judge that the voice's report left, if there is one; raises `UsageError` if there is none and it is needed."
+    from ulmtweet.kept_judge import learnt_judge
     return learnt_judge(voice, viable)
 
 Viable = Annotated[bool, typer.Option("--viable", help="Only tweets that the voice's report takes for real; needs `ulmtweet report`.")]
 
 # %% ../nbs/21_cli.ipynb #b702f8dc
 @app.command()
-@writes_tweets
+@writes_tweets(temperature=0.8)
 def predict(
     voice, sampling,
     prompt: Annotated[Optional[str], typer.Argument(help="What the tweets begin with; `-` reads standard input; nothing starts from nothing.")] = None,
@@ -223,7 +228,7 @@ def print_tweets(voice, tweets, explain=False):
 
 # %% ../nbs/21_cli.ipynb #0ec7a570
 @app.command()
-@writes_tweets
+@writes_tweets()
 def generate(
     voice, sampling,
     out: Annotated[Path, typer.Option(help="The file: .jsonl, .csv or .txt.")],
@@ -355,23 +360,30 @@ def print_above(bar, text):
 
 TOLD = ("resuming", "waiting", "the voice") # states that are worth a line
 
+def said_after(
+    stage: dict, # As in `voice.json`
+) -> str: # A line for each sample
+    "What a voice wrote after a stage of its training."
+    return "\n".join(f"  after {stage['name']}: {sample['text']}" for sample in stage["samples"])
+
 @contextmanager
 def progress_bar():
     "A progress function for `fine_tune` that draws a bar on a terminal, and prints a line an epoch elsewhere."
     from ulmtweet.page import describe_status
-    lines, started = 0, False
+    lines, told, started = 0, 0, False
     with drawn_bar() as (bar, task):
         def update(status):
-            nonlocal lines, started
+            nonlocal lines, told, started
             if status["state"].startswith(TOLD): say(status["state"])
             if not started and status["seconds_left"]:
                 stages = f"{status['stages']} stages, " if status["stages"] > 1 else ""
                 say(f"training {status['name']}: {stages}about {describe_seconds(status['seconds_left'])}")
-                started, lines = True, len(status["log"])
+                started, lines, told = True, len(status["log"]), len(status["done"])
             bar.update(task, completed=status["fraction"], description=describe_status(status))
             for row in status["log"][lines:]:
                 print_above(bar, f"{row['stage']}, epoch {row['epoch']}: {row['bits_per_character']:.3f} bits per character. {row['sample']}")
-            lines = len(status["log"])
+            for stage in status["done"][told:]: print_above(bar, said_after(stage))
+            lines, told = len(status["log"]), len(status["done"])
         yield update
 
 # %% ../nbs/21_cli.ipynb #21ee3e12
@@ -409,7 +421,7 @@ def train(
     name: Annotated[Optional[str], typer.Option(help="Name of the voice [default: the author, or the file's name].")] = None,
     base: Base = "en", tokens: Tokens = None, lr: Lr = None,
     epochs: Annotated[Optional[int], typer.Option(help="Epochs of the last stage [default: by the amount of data].", min=1)] = None,
-    gradual: Annotated[bool, typer.Option("--gradual", help="Gradual unfreezing, as in ULMFiT: the last layer group learns first, then one more each time.")] = False,
+    all_at_once: Annotated[bool, typer.Option("--all-at-once", help="All layers learn from the start, in one stage, instead of gradual unfreezing.")] = False,
     seed: Seed = 0, originals: Annotated[bool, typer.Option("--originals/--no-originals", help="Keep the tweets in the voice folder, to recognise copies.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a voice of that name.")] = False, checkpoint_seconds: CheckpointSeconds = None, track: Track = None,
     as_json: Json = False, home: Home = None,
@@ -428,7 +440,7 @@ def train(
     """
     from ulmtweet.train import Recipe
     name = name or default_name(tweets, report["files"])
-    voice = run_training(tweets, report, name, home, overwrite, base=base, tokens=tokens, recipe=Recipe(lr=lr, epochs=epochs, gradual=gradual, seed=seed), originals=originals, checkpoint_seconds=checkpoint_seconds, track=track)
+    voice = run_training(tweets, report, name, home, overwrite, base=base, tokens=tokens, recipe=Recipe(lr=lr, epochs=epochs, all_at_once=all_at_once, seed=seed), originals=originals, checkpoint_seconds=checkpoint_seconds, track=track)
     if as_json: print_json(voice.meta | dict(folder=str(voice.folder)))
     else: print_voice(voice.meta | dict(folder=str(voice.folder)))
 
@@ -475,9 +487,9 @@ def demo(
     if overwrite or not (folder/"voice.json").exists():
         reads_tweets(_train_demo)([str(ASSETS/"sample_tweets.csv")], **{p.name: p.default for p in CLEANING}, overwrite=overwrite, seed=seed, home=home)
     else: say(f"the voice juno is there already (`ulmtweet demo --overwrite` trains it again)")
-    from ulmtweet.generate import generate_tweets
+    from ulmtweet.generate import READERS, generate_tweets
     print('What would Juno Hale tweet next? "Tesla will ..."')
-    for t in generate_tweets(Voice.load(folder), "Tesla will", 10, seed=seed): print("  " + t.text)
+    for t in generate_tweets(Voice.load(folder), "Tesla will", 10, READERS, seed): print("  " + t.text)
     say("generated; not real tweets. More: `ulmtweet predict \"The launch\"`. The page: `streamlit run app.py`")
 
 def _train_demo(tweets, report, overwrite, seed, home):
@@ -495,7 +507,7 @@ def print_voice(
     if meta.get("counts"): print("tweets: " + ", ".join(f"{v:,} {k}" for k, v in meta["counts"].items()))
     if meta.get("stages"):
         print_table(stage_rows(meta))
-        for s in meta["stages"]: print(*[f"  after {s['name']}: {x['text']}" for x in s["samples"]], sep="\n")
+        for stage in meta["stages"]: print(said_after(stage))
     metrics = meta.get("metrics") or {}
     for label, key in [("newest tweets, before", "before"), ("newest tweets", "test"), ("earlier test, before", "earlier_before"), ("earlier test", "earlier")]:
         if metrics.get(key): print(f"{label}: {metrics[key]['bits_per_character']:.3f} bits per character")
@@ -600,7 +612,7 @@ def report(
     out = out or loaded.folder/"report.html"
     check_place(out)
     with report_bar() as bar: measured = measure_voice(loaded, quick, grid, curve, seed=seed, progress=bar, home=home)
-    save_report(measured, out, loaded.folder/"card.md" if out.parent == loaded.folder else None)
+    save_report(measured, out, loaded)
     if as_json: return print_json(measured | dict(page=str(out)))
     print_table([{"bits per character": NAMES[k], "newest tweets": f"{v:.3f}"} for k, v in measured["bits_per_character"].items()])
     print_table([{"judge": NAMES[k], "real or generated": f"{r['accuracy']:.1%}", "older or newest (both real)": f"{measured['older_and_newest'][k]['accuracy']:.1%}"}
@@ -704,9 +716,11 @@ def pretrain(
     n_hid: Annotated[int, typer.Option(help="Features inside the LSTM layers, from scratch.", min=8, max=4096)] = 448,
     n_layers: Annotated[int, typer.Option(help="LSTM layers, from scratch.", min=1, max=6)] = 2,
     epochs: Annotated[float, typer.Option(help="Times that the corpus is read; 0.1 reads a tenth.", min=1e-4, max=1000)] = 1.,
+    minutes: Annotated[Optional[float], typer.Option(help="Minutes of training at most; the learning rate then falls by the clock [default: no limit].", min=0.01)] = None,
     lr: Annotated[float, typer.Option(help="Highest learning rate.", min=1e-6, max=1.)] = 4e-3,
     bs: Annotated[int, typer.Option(help="Rows of a batch.", min=1, max=4096)] = 64,
     drop_mult: Annotated[float, typer.Option(help="Multiplies the dropout shares.", min=0, max=2)] = 0.1,
+    valid: Annotated[list[Path], typer.Option(help="Text to measure on, as CORPUS; may be given several times [default: one document in 200 is held back].")] = [],
     device: Annotated[Optional[str], typer.Option(metavar="cpu|cuda", help="[default: a GPU if there is one]")] = None,
     seed: Seed = 0, overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a base in that folder, or another unfinished training of it.")] = False, as_json: Json = False,
 ):
@@ -728,7 +742,7 @@ def pretrain(
     speed = []
     try:
         with pretraining_bar() as bar:
-            made = pretrain(corpus, out, start, Pretraining(epochs, lr, bs, drop_mult=drop_mult, seed=seed), device, overwrite,
+            made = pretrain(corpus, out, start, Pretraining(epochs, minutes, lr, bs, drop_mult=drop_mult, seed=seed), valid, device, overwrite,
                             progress=lambda status: (bar(status), speed.append(status.get("tokens_per_second"))))
     except KeyboardInterrupt:
         say(f"to go on from here: {this_command()}")

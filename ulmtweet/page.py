@@ -190,7 +190,7 @@ def make_report(
     path = voice.folder/"report.html"
     check_place(path)
     measured = measure_voice(voice, quick=True, progress=lambda s: progress(s["fraction"], describe_status(s)))
-    save_report(measured, path, voice.folder/"card.md")
+    save_report(measured, path, voice)
     return path
 
 def report_sentences(

@@ -49,7 +49,7 @@ class Recipe:
     "How a voice is trained."
     lr: float | None = None # Highest learning rate, of the last layer group; None means the finder's suggestion
     epochs: int | None = None # Epochs of the last stage; None means by the amount of data
-    gradual: bool = False # Gradual unfreezing: a stage for each layer group, instead of one for all
+    all_at_once: bool = False # One stage for all layer groups, instead of gradual unfreezing: a stage for each
     drop_mult: float | None = None # Multiplies `voice.DROPOUT`; None means `DROP_MULT`, or `SCRATCH_DROP_MULT` without a base
     bs: int | None = None # Rows of a batch; None means by the amount of data
     seq_len: int = 48 # Tokens of a row in a batch
@@ -78,12 +78,12 @@ SCRATCH_EPOCHS = 16 # without a base there is more to learn
 def training_stages(
     n_groups: int, # Layer groups of the model
     epochs: int, # Of the last stage
-    gradual: bool = False, # Whether there is one for each layer group
+    all_at_once: bool = False, # Whether there is one for all layer groups
     scratch: bool = False, # Whether the model starts from random weights
 ) -> list[Stage]:
     "The stages of a training."
     if scratch: return [Stage("from scratch", n_groups, epochs, scratch=True)]
-    before = ["last layer group", *(f"last {i} layer groups" for i in range(2, n_groups))] if gradual else []
+    before = [] if all_at_once else ["last layer group", *(f"last {i} layer groups" for i in range(2, n_groups))]
     return [*(Stage(name, i, 1) for i, name in enumerate(before, 1)), Stage("all layers", n_groups, epochs)]
 
 # %% ../nbs/07_train.ipynb #d429305c
@@ -92,8 +92,8 @@ def default_epochs(
     scratch: bool = False, # Whether the model starts from random weights
 ) -> int:
     "Epochs of the last stage, by the amount of data (chosen by eye; early stopping may end sooner)."
-    epochs = 10 if tokens < 20_000 else 8 if tokens < 200_000 else 3 if tokens < 1_000_000 else 2
-    return epochs if not scratch else max(SCRATCH_EPOCHS * epochs // 8, 1)
+    epochs = 8 if tokens < 20_000 else 6 if tokens < 200_000 else 3 if tokens < 1_000_000 else 2
+    return epochs if not scratch else SCRATCH_EPOCHS * epochs // 6
 
 DROP_MULT, SCRATCH_DROP_MULT = 0.1, 0.5 # a base needs little to keep it from learning tweets by heart
 
@@ -298,14 +298,14 @@ def plot_rate(
     return out.getvalue()
 
 # %% ../nbs/07_train.ipynb #83a54a68
-FACTOR = 2.6 # between the learning rates of neighbouring layer groups (ULMFiT, section 3.2)
+FACTOR = 2.6 # between the learning rates of neighbouring layer groups (ULMFiT, section 3.2), and of neighbouring stages
 
 def train_stage(
     model: AWDLSTM, # Trained in place; has the best weights afterwards
     tokenizer, # The model's tokeniser
     split: Split, # Train on `train`, choose by `valid`
     stage: Stage, # Which layer groups, how long
-    lr: float, # Highest learning rate, of the last layer group
+    lr: float, # Highest learning rate, of the last layer group when all learn
     best: float = math.inf, # Bits per character of the weights at the start
     recipe: Recipe = Recipe(), # Everything else
     report: Callable = lambda *args: None, # As for `Report`
@@ -319,6 +319,7 @@ def train_stage(
     learn.seed, learn.resumed = mixed_seed(recipe.seed, stage.unfrozen), resumed
     model.zero_grad()
     learn.freeze_to(-stage.unfrozen)
+    lr = lr / FACTOR**(len(layer_groups(model)) - stage.unfrozen)
     rates = slice(lr / FACTOR**(len(layer_groups(model)) - 1), lr) if not stage.scratch else lr
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(stage.epochs, rates)
     for p in model.parameters(): p.requires_grad_(True)
@@ -453,7 +454,7 @@ class Training:
 
     @property
     def stages(self) -> list[Stage]:
-        return training_stages(len(layer_groups(self.model)), self.recipe.epochs, self.recipe.gradual, self.scratch)
+        return training_stages(len(layer_groups(self.model)), self.recipe.epochs, self.recipe.all_at_once, self.scratch)
 
     @property
     def scratch(self) -> bool: return "sha256" not in self.base
@@ -669,7 +670,6 @@ def prepare_training(
 ) -> Training: # Nothing is trained or written yet
     "Everything that can go wrong before the first batch; raises as `fine_tune` does."
     def downloading(share): progress(dict(state=DOWNLOADING, name=name, stage=0, stages=0, stage_name="", fraction=share, log=[], done=[], seconds_left=0.))
-    if recipe.gradual and str(base) == "none": raise UsageError("gradual unfreezing is for what a base knows, and there is none here; leave out --gradual, or choose a --base")
     recipe = with_dropout(recipe, base)
     model, tokenizer, start = start_model(split, base, tokens, recipe, home, downloading)
     if tokenizer.kind == "char": recipe = replace(recipe, seq_len=CHAR_SEQ_LEN)
