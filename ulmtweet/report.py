@@ -331,6 +331,7 @@ def save_report(
     if path == voice.folder/"report.html":
         split, card = held_out_split(voice), voice.folder/"card.md"
         report["judge"] = save_judge(learn_judge(split.valid + split.test, report["written"]), voice.folder)
-        before, _, old = card.read_text(encoding="utf-8", errors="replace").partition(SECTION) if card.is_file() else ("", "", "")
-        atomic_write(card, before + card_section(report) + old.partition(SECTION_END)[2]) # whatever was written below stays
+        if card.is_file():
+            before, _, old = card.read_text(encoding="utf-8", errors="replace").partition(SECTION)
+            atomic_write(card, before + card_section(report) + old.partition(SECTION_END)[2]) # whatever was written below stays
     write_json(path.with_suffix(".json"), report)
