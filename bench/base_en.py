@@ -18,11 +18,11 @@ from ulmtweet.tokens import load_tokenizer
 from ulmtweet.voice import Voice
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
-WIKI = [DATA/"wiki"/"wiki-00.xz"]
+WIKI = sorted((DATA/"wiki").glob("*.xz"))
 SHAPE = dict(emb_sz=224, n_hid=704, n_layers=2)
 LARGE = dict(emb_sz=400, n_hid=1152, n_layers=3)
 VOCABULARY = 16_000
-PHASES = [Pretraining(epochs=0.66, lr=6e-3, drop_mult=0.)]
+PHASES = [(WIKI[:1], Pretraining(epochs=0.66, lr=6e-3, drop_mult=0.)), (WIKI[1:4], Pretraining(epochs=0.8, lr=4e-3, drop_mult=0., seed=1))]
 GPU = Pretraining(epochs=1000, bs=512, lr=6e-3, drop_mult=0., checkpoint_steps=1000, validations=4)
 DESCRIPTION = (
     "A small English base. Its corpus is 1.3 million public tweets of more than 31,000 people, most of them from archives and data sets that "
@@ -50,17 +50,17 @@ def main():
         (folder/"tweets-unfinished").rename(folder/"tweets")
     *tweets, held_out = sorted((folder/"tweets").iterdir())
     if not (folder/"tokenizer.json").exists():
-        train_tokenizer([*tweets, *WIKI], vocab_size=VOCABULARY).save(folder/"tokenizer.json")
+        train_tokenizer([*tweets, *WIKI[:1]], vocab_size=VOCABULARY).save(folder/"tokenizer.json")
     made = dict(valid=[held_out], device=asked.device, description=DESCRIPTION, progress=show)
     begin = lambda shape: Start(tokenizer=load_tokenizer(folder/"tokenizer.json"), **shape)
     if asked.minutes:
         for name, shape in (("en", SHAPE), ("en-large", LARGE)):
-            pretrain([*tweets, *WIKI], folder/name, begin(shape), replace(GPU, minutes=asked.minutes), **made)
+            pretrain([*tweets, *WIKI[:4]], folder/name, begin(shape), replace(GPU, minutes=asked.minutes), **made)
         return
     start = begin(SHAPE)
-    for i, recipe in enumerate(PHASES, 1):
+    for i, (wiki, recipe) in enumerate(PHASES, 1):
         out = folder/f"en-{i}"
-        if not out.exists(): pretrain([*tweets, *WIKI], out, start, recipe, **made)
+        if not out.exists(): pretrain([*tweets, *wiki], out, start, recipe, **made)
         start = Start(base=Voice.load(out))
     meta = start.base.meta | dict(name="en", description=DESCRIPTION)
     replace(start.base, meta=meta, files={"README.md": base_card(meta, start.base.model)}).save(folder/"en")

@@ -1,20 +1,26 @@
-"""What was tried to make a step of the sampling engine fast, for 512 rows of the embedded base, as JSON.
+"""What was tried to make a step of the sampling engine fast, and where its time goes, for 512 rows of the embedded base, as JSON.
 
     pip install -c constraints.txt -e '.[bench]'
     python bench/engine.py > bench/results/engine.json
 
 `network` is one LSTM step and the scores of all tokens, in each way that was tried; `choice` is picking a token from these scores. Milliseconds,
-the best of 30, in one run; `worst` is how far the scores are from those in 32 bits. About two minutes on two cores.
+the best of 30, in one run; `worst` is how far the scores are from those in 32 bits. `step` is a whole step of the engine that writes for Juno,
+the median of 100, in its parts; with 32 bits PyTorch's own kernels are held to AVX2, as on processors that have no more. About two minutes on two cores.
 """
-import json, tempfile, time
+import json, os, statistics, subprocess, sys, tempfile, time
+from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from ulmtweet.bases import load_base
-from ulmtweet.engine import Sampling, TRIES, fast_products, pick, probabilities
+from ulmtweet.core import ASSETS
+from ulmtweet.engine import Sampling, Seats, Steps, TRIES, pick, probabilities
+from ulmtweet.generate import request, writing_rules
 from ulmtweet.pretrain import matmul_peak
+from ulmtweet.sources import read_tweets
 
 ROWS = 512
 
@@ -74,34 +80,72 @@ def onnx_step(network, tokens, flat):
     return lambda: session.run(None, feed)
 
 
+def processor():
+    "The name that Linux gives it."
+    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return f"{names[0]}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+@torch.no_grad()
+def parts_of_a_step(dtype):
+    "Milliseconds of a whole step of the engine, and of its parts, by name."
+    en = load_base("en")
+    voice = replace(en, originals=tuple(read_tweets(ASSETS/"sample_tweets.csv").text))
+    steps = Steps(en.model, dtype)
+    requests, start = (request(voice.tokenizer, i) for i in count()), [(h[0], c[0]) for h, c in steps.start_state(1)]
+    seats, whole = Seats(steps, list(islice(requests, ROWS)), Sampling(), 0, writing_rules(voice, Sampling()), start), []
+    for _ in range(300): # the first 200 fill the caches of the spelling
+        begin = time.perf_counter()
+        ended = seats.step()
+        if ended: seats.sit(ended, list(islice(requests, len(ended))))
+        whole.append(time.perf_counter() - begin)
+    out, scores, uniform = seats.state[-1][0], seats.scores, torch.rand(ROWS, TRIES, dtype=torch.float64)
+    read = [torch.cat([torch.zeros(ROWS, w.shape[1] - h.shape[1], dtype=dtype), h], 1) for (w, _), (h, _) in zip(steps.cells, seats.state)]
+    into = torch.empty_like(scores) if dtype == torch.float32 else None
+    parts = {"products of the cells": lambda: [x @ w.t() for x, (w, _) in zip(read, steps.cells)], "whole cells": lambda: steps.step(seats.ids[:, 0], seats.state),
+             "products of the scores": lambda: torch.mm(out, steps.emb.t(), out=into), "scores": lambda: steps.logits(out, scores), "softmax": lambda: probabilities(scores, Sampling()),
+             "picking": lambda: pick(scores, uniform, Sampling())}
+    ms = {name: milliseconds(f) for name, f in parts.items()}
+    ms["the rest of the cells"], ms["biases"] = ms["whole cells"] - ms["products of the cells"], ms.pop("scores") - ms["products of the scores"]
+    ms["whole step"] = 1e3 * statistics.median(whole[200:])
+    ms["spelling, new tweets, bookkeeping"] = ms["whole step"] - sum(ms[k] for k in ("whole cells", "products of the scores", "biases", "softmax", "picking"))
+    del ms["whole cells"]
+    multiplied = 2 * ROWS * (steps.emb.numel() + sum(w.numel() for w, _ in steps.cells))
+    peak = matmul_peak("cpu", dtype=torch.float32)
+    return dict(processor=processor(), ms={k: round(v, 2) for k, v in ms.items()}, peak_32_bits_ms=round(1e3 * multiplied / peak, 2), gemm_fraction=round(multiplied / peak / ms["whole step"] * 1e3, 3))
+
+
 @torch.no_grad()
 def main():
     torch.manual_seed(0)
     model = load_base("en").model.requires_grad_(False)
     tokens = torch.randint(1, len(model.bias), (ROWS,))
     state = [(h[0].contiguous(), c[0].contiguous()) for h, c in model.start_state(ROWS)]
-    for _ in range(3): _, state = model.step(tokens, state)
-    whole = lambda into=None: model.logits(model.step(tokens, state)[0], into)
-    exact, network = whole(), {}
+    exactly, rounding = Steps(model, torch.float32), Steps(model, torch.bfloat16)
+    for _ in range(3): _, state = exactly.step(tokens, state)
+    module, flat = Network(model).eval(), [t for pair in state for t in pair]
+    exact, network = module(tokens, *flat)[0], {}
+    into = torch.empty_like(exact)
+    scores_of = lambda steps, into=None: steps.logits(steps.step(tokens, state)[0], into)
     def tried(name, f, scores=None):
+        print(name, file=sys.stderr, flush=True)
         try: network[name] = dict(ms=milliseconds(f), worst=round(float((torch.as_tensor((scores or f)()).float() - exact).abs().max()), 4))
         except Exception as e: network[name] = dict(failed=f"{type(e).__name__}: {str(e).splitlines()[0][:120]}")
-    tried("32 bits", whole)
-    into = torch.empty_like(exact)
-    tried("32 bits, scores into the same memory", lambda: whole(into))
-    with fast_products():
-        tried("factors in bfloat16", whole)
-        tried("factors in bfloat16, scores into the same memory (kept)", lambda: whole(into))
-        tried("the same, 64 rows of scores at a time", lambda: torch.cat([model.logits(o) for o in model.step(tokens, state)[0].split(64)]))
-        known = torch.arange(4000)
-        part, bias = model.emb.weight[known].contiguous(), model.bias[known].contiguous()
-        network["the same, only 4,000 tokens"] = dict(ms=milliseconds(lambda: torch.nn.functional.linear(model.step(tokens, state)[0], part, bias)), worst=None)
-    half = load_base("en").model.to(torch.bfloat16)
-    low = [(h.bfloat16(), c.bfloat16()) for h, c in state]
-    tried("everything in bfloat16", lambda: half.logits(half.step(tokens, low)[0]))
+    tried("32 bits, torch's LSTM cell", lambda: module(tokens, *flat)[0])
+    tried("32 bits, one product a layer", lambda: scores_of(exactly))
+    tried("the same, scores into the same memory (kept)", lambda: scores_of(exactly, into))
+    torch.set_float32_matmul_precision("medium")
+    tried("the same, PyTorch free to round the factors", lambda: scores_of(exactly, into))
+    torch.set_float32_matmul_precision("highest")
+    tried("weights in bfloat16 (kept)", lambda: scores_of(rounding, into))
+    tried("the same, 64 rows of scores at a time", lambda: torch.cat([rounding.logits(o) for o in rounding.step(tokens, state)[0].split(64)]))
+    known = torch.arange(4000)
+    fewer = Steps(model, torch.bfloat16)
+    fewer.emb, fewer.bias = fewer.emb[known].contiguous(), fewer.bias[known]
+    network["the same, only 4,000 tokens"] = dict(ms=milliseconds(lambda: fewer.logits(rounding.step(tokens, state)[0])), worst=None)
+    half = Network(load_base("en").model).eval().to(torch.bfloat16)
+    tried("everything in bfloat16", lambda: half(tokens, *(t.bfloat16() for t in flat))[0])
     tried("8 bits", lambda s=int8_step(model): s(tokens, state))
-    flat = [t for pair in state for t in pair]
-    module = Network(model).eval()
     compiled = torch.compile(module)
     tried("torch.compile", lambda: compiled(tokens, *flat)[0])
     def onnx():
@@ -117,9 +161,12 @@ def main():
         return ids.gather(-1, torch.multinomial(best, 1))
     choice = {"softmax and torch.multinomial": lambda: torch.multinomial(exact.softmax(-1), 1), "softmax in place, two searches (kept)": lambda: pick(probabilities(into.copy_(exact), Sampling()), uniform, Sampling()),
               "top-p .95 by sorting": by_sorting, "top-p .95 by asking after the pick (kept)": lambda: pick(p, uniform, limited)}
-    print(json.dumps(dict(command="python bench/engine.py", rows=ROWS, peak_32_bits_ms=round(1e3 * 2 * ROWS * sum(w.numel() for n, w in model.named_parameters() if "bias" not in n) / matmul_peak("cpu", dtype=torch.float32), 2),
-                          network=network, choice={k: dict(ms=milliseconds(f)) for k, f in choice.items()}, versions=dict(torch=torch.__version__)), indent=1))
+    step = {name: json.loads(subprocess.run([sys.executable, __file__, "--step", name], env=os.environ | env, check=True, capture_output=True, text=True).stdout)
+            for name, env in (("float32", dict(ATEN_CPU_CAPABILITY="avx2")), ("bfloat16", {}))}
+    print(json.dumps(dict(command="python bench/engine.py", rows=ROWS, processor=processor(), peak_32_bits_ms=step["bfloat16"]["peak_32_bits_ms"],
+                          network=network, choice={k: dict(ms=milliseconds(f)) for k, f in choice.items()}, step=step, versions=dict(torch=torch.__version__)), indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--step"]: print(json.dumps(parts_of_a_step(getattr(torch, sys.argv[2]))))
+    else: main()

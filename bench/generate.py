@@ -2,19 +2,25 @@
 
     pip install -c constraints.txt -e '.[bench]'
     python bench/generate.py > bench/results/generate.json
+    python bench/generate.py --float32 > bench/results/generate_float32.json
 
 Needs data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the defaults. Peers run in
 turn with ours, and ratios are medians of three rounds. `gemm_fraction` is 2 operations for each weight of a product, against the
-best of ten 2048 x 2048 products of PyTorch in 32 bits; ours rounds the factors to bfloat16 where the processor has it, so the share of the
-peak in bfloat16 stands beside. About eight minutes on two cores.
+best of ten 2048 x 2048 products of PyTorch in 32 bits; ours multiplies in bfloat16 where the processor is faster so, and then the share of
+that peak stands beside. With --float32 nothing is in bfloat16 and PyTorch's own kernels are held to AVX2, peers included, as on processors that have no more;
+only the rounds are run. Each rate is taken over about ten seconds. Eight minutes on two cores with bfloat16, twenty without.
 """
 import json, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
+
+FLOAT32 = "--float32" in sys.argv
+if FLOAT32: os.environ["ATEN_CPU_CAPABILITY"] = "avx2" # read when torch is imported
 
 import torch
 from fastai.text.all import (AWD_LSTM, CrossEntropyLossFlat, DataBlock, LMLearner, Numericalize, TextBlock, Tokenizer,
                              awd_lstm_lm_config, get_language_model)
 
+from ulmtweet import engine
 from ulmtweet.engine import Request, Sampling, rules_of, sample_ids
 from ulmtweet.generate import sample_tweets
 from ulmtweet.pretrain import matmul_peak
@@ -22,7 +28,18 @@ from ulmtweet.voice import Voice
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 PROGRAM = Path(sys.executable).with_name("ulmtweet")
-PROMPT, SEED, BATCH = "Tesla will", 1, 128
+PROMPT, SEED, BATCH, SECONDS, BEGUN = "Tesla will", 1, 128, 10, time.perf_counter()
+
+
+def say(what):
+    "Tell who waits what it is at."
+    print(f"{time.perf_counter() - BEGUN:5.0f} s  {what}", file=sys.stderr, flush=True)
+
+
+def processor():
+    "The name that Linux gives it."
+    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return f"{names[0]}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
 class Pieces:
@@ -78,7 +95,7 @@ def fastai_seconds_per_tweet(learn, tokens, n):
     return (time.perf_counter() - start) / n
 
 
-def engine_rate(voice, n=4096, bs=512):
+def engine_rate(voice, n, bs=512):
     "Sampled tokens a second, from ids to ids, tokens a tweet, and operations a second; the defaults."
     rules, ids = rules_of(voice.tokenizer), voice.tokenizer.encode(PROMPT)
     start, tokens = time.perf_counter(), 0
@@ -89,7 +106,7 @@ def engine_rate(voice, n=4096, bs=512):
     return tokens / seconds, tokens / n, 2 * (cells * (tokens + n * len(ids)) + scores * tokens) / seconds
 
 
-def tweet_rate(voice, sampling, n=4096, bs=512):
+def tweet_rate(voice, sampling, n, bs=512):
     "Whole tweets a second, text and all checks included."
     start = time.perf_counter()
     kept = sum(t is not None for _, t in sample_tweets(voice, ((i, PROMPT) for i in range(n)), sampling, SEED, bs))
@@ -135,36 +152,57 @@ def fastai_cold(folder):
         learn.predict(PROMPT, n_words=25, temperature=1., no_unk=False, no_bar=True)
 
 
+def one_round(voice, learn, gpt2, n):
+    "Ours and the peers side by side, since a machine's speed changes."
+    rate, tokens, operations = engine_rate(voice, n)
+    peak = {dtype: matmul_peak("cpu", dtype=dtype) for dtype in (torch.float32, engine.fast_dtype())}
+    as_peers = Sampling(invent=True, max_copied=1.) # they look at no words
+    raw = tweet_rate(voice, as_peers, n)
+    found = dict(gemm=operations / peak[torch.float32], gemm_own=operations / peak[engine.fast_dtype()], gigaflops=operations / 1e9, tokens=rate, raw=raw, defaults=tweet_rate(voice, Sampling(), n))
+    say("fastai's predict")
+    found["fastai"] = raw * fastai_seconds_per_tweet(learn, tokens, 5)
+    say("GPT-2 small by Hugging Face's generate")
+    found["gpt2"] = tweet_rate(voice, as_peers, n // 2, BATCH) / gpt2_rate(gpt2, round(tokens))
+    found["markovify"] = raw / markovify_rate(voice)
+    say({k: round(v, 3) for k, v in found.items()})
+    return found
+
+
+def commands(folder, home, env):
+    "What a user waits for: predictions from a cold start, and many tweets."
+    say("predictions from a cold start")
+    ours, imports, fastai = zip(*((timed(PROGRAM, "predict", PROMPT, "-n", 10, "--seed", SEED, env=env)[0], timed(sys.executable, "-c", "import torch")[0],
+                                   timed(sys.executable, __file__, "--fastai-cold", folder)[0]) for _ in range(3)))
+    say("1,000 and 100,000 tweets by the command")
+    few, many = (timed(PROGRAM, "generate", "-n", n, "--out", Path(home)/f"{n}.jsonl", env=env) for n in (1_000, 100_000))
+    return dict(cold_predict_seconds=round(statistics.median(ours), 2), cold_import_torch_seconds=round(statistics.median(imports), 2),
+                ratio_cold_start=round(statistics.median(b / a for a, b in zip(ours, fastai)), 2), memory_ratio=round(many[1] / few[1], 3),
+                megabytes=dict(n1000=round(few[1]), n100000=round(many[1])), seconds_100k=round(many[0], 1))
+
+
 def main():
     from transformers import GPT2Config, GPT2LMHeadModel
+    if FLOAT32: engine.fast_dtype = lambda device="cpu": torch.float32
     with tempfile.TemporaryDirectory() as home:
-        env = dict(ULMTWEET_HOME=home)
+        env, folder = dict(ULMTWEET_HOME=home), Path(home)/"voices"/"bench"
+        say("training a voice on Kaggle's tweets")
         timed(PROGRAM, "train", DATA/"kaggle"/"data_elonmusk.csv", "--name", "bench", env=env)
-        folder = Path(home)/"voices"/"bench"
         voice = Voice.load(folder)
-        learn = fastai_learner(voice)
+        learn, gpt2 = fastai_learner(voice), GPT2LMHeadModel(GPT2Config()).eval()
         check_same_weights(learn, voice)
-        gpt2 = GPT2LMHeadModel(GPT2Config()).eval()
-        engine_rate(voice, 1024)
-        rounds = []
-        for _ in range(3): # side by side, since the machine's speed changes
-            rate, tokens, operations = engine_rate(voice)
-            raw = tweet_rate(voice, Sampling(invent=True, max_copied=1.)) # as the peers, which look at no words
-            rounds.append(dict(
-                gemm=operations / matmul_peak("cpu", dtype=torch.float32), gemm_bfloat16=operations / matmul_peak("cpu", dtype=torch.bfloat16), tokens=rate, defaults=tweet_rate(voice, Sampling()), raw=raw,
-                fastai=raw * fastai_seconds_per_tweet(learn, tokens, 10), gpt2=tweet_rate(voice, Sampling(invent=True, max_copied=1.), 2048, BATCH) / gpt2_rate(gpt2, round(tokens)),
-                markovify=raw / markovify_rate(voice)))
-            print(rounds[-1], file=sys.stderr, flush=True)
-        cold = [(timed(PROGRAM, "predict", PROMPT, "-n", 10, "--seed", SEED, env=env)[0], timed(sys.executable, __file__, "--fastai-cold", folder)[0]) for _ in range(3)]
-        few, many = (timed(PROGRAM, "generate", "-n", n, "--out", Path(home)/f"{n}.jsonl", env=env) for n in (1_000, 100_000))
+        engine_rate(voice, 512)
+        rate, tokens, _ = engine_rate(voice, 1024)
+        n = 512 * max(round(SECONDS * rate / tokens / 512), 4)
+        rounds = [one_round(voice, learn, gpt2, n) for _ in range(3)]
+        asked = {} if FLOAT32 else commands(folder, home, env)
     middle = lambda key: statistics.median(r[key] for r in rounds)
     print(json.dumps(dict(
-        command="python bench/generate.py", data="Kaggle kulgen/elon-musks-tweets", sampling=vars(Sampling()) | dict(avoid=[]), batch=512, batch_gpt2=BATCH,
+        command="python bench/generate.py" + FLOAT32 * " --float32", processor=processor(), format=str(engine.fast_dtype()).removeprefix("torch."), data="Kaggle kulgen/elon-musks-tweets",
+        sampling=vars(Sampling()) | dict(avoid=[]), batch=512, batch_gpt2=BATCH,
         tweets_per_second=round(middle("defaults")), tweets_per_second_as_peers=round(middle("raw")), tokens_per_second=round(middle("tokens")),
         ratio_fastai_predict=round(middle("fastai"), 1), ratio_gpt2_generate=round(middle("gpt2"), 1), ratio_markovify=round(middle("markovify"), 3),
-        gemm_fraction=round(middle("gemm"), 3), gemm_fraction_of_bfloat16=round(middle("gemm_bfloat16"), 3), cold_predict_seconds=round(statistics.median(a for a, _ in cold), 2),
-        ratio_cold_start=round(statistics.median(b / a for a, b in cold), 2), memory_ratio=round(many[1] / few[1], 3), megabytes=dict(n1000=round(few[1]), n100000=round(many[1])),
-        seconds_100k=round(many[0], 1), parameters=voice.model.n_parameters, versions=dict(torch=torch.__version__)), indent=1))
+        gemm_fraction=round(middle("gemm"), 3), gemm_fraction_of_own_format=round(middle("gemm_own"), 3), gigaflops=round(middle("gigaflops")), **asked,
+        parameters=voice.model.n_parameters, versions=dict(torch=torch.__version__)), indent=1))
 
 
 if __name__ == "__main__":

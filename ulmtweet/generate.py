@@ -20,7 +20,7 @@ from itertools import count, islice
 import torch
 
 from .core import EMOJI, HANDLE, INVISIBLE, UsageError, says_something, sha256_file
-from .engine import Blend, Request, Rules, Sampling, rules_of, sample_ids
+from .engine import Blend, Request, Rules, Sampling, rules_of, sample_ids, steps_of
 from .originality import CopyIndex, Span, folded_words
 from .tokens import EOT_ID, Tokens
 from .voice import Voice
@@ -268,11 +268,12 @@ def explain(
 ) -> list[dict]: # `piece`, `probability`, `alternatives` (pairs of piece and probability, the likeliest first); the end is the piece `""`, the others make up the text
     "How probable each piece of a text and its end are after those before it."
     ids = [EOT_ID] + voice.tokenizer.encode(INVISIBLE.sub("", text)) + [EOT_ID]
-    state, rows, said, so_far = [(h[0], c[0]) for h, c in voice.model.start_state(1)], [], "", 1.
+    model = steps_of(voice.model, torch.float32)
+    state, rows, said, so_far = [(h[0], c[0]) for h, c in model.start_state(1)], [], "", 1.
     names = ["", *voice.tokenizer.pieces(range(1, len(voice.tokenizer)))]
     for i, (token, following) in enumerate(zip(ids, ids[1:]), 1):
-        out, state = voice.model.step(torch.tensor([token]), state)
-        p = voice.model.logits(out)[0].softmax(-1)
+        out, state = model.step(torch.tensor([token]), state)
+        p = model.logits(out)[0].softmax(-1)
         if so_far == 1: best = p.topk(min(alternatives, len(p)))
         so_far *= p[following].item()
         text = voice.tokenizer.decode(ids[1:i + 1])

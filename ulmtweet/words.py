@@ -11,7 +11,6 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from itertools import takewhile
 
 import torch
 from fastcore.basics import patch
@@ -24,6 +23,7 @@ from .voice import Voice
 # %% ../nbs/05d_words.ipynb #ab84fcfd
 LINK = re.compile(r"https?://\S+")
 _LETTERS = re.compile(r"[^\W\d_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+") # no scripts without spaces
+_PARTS = re.compile(f"{_LETTERS.pattern}|.", re.DOTALL) # runs of letters, and every other sign
 
 def letters(
     text: str, # A tweet
@@ -53,10 +53,13 @@ class Spelling:
         self.in_order, self.pieces = sorted(self.words), [p.casefold() for p in pieces]
         self.leads = defaultdict(lambda: ([], [])) # pieces by the letters that they begin with: those without and with something behind
         for i, piece in enumerate(self.pieces[1:], 1):
-            lead = "".join(takewhile(_LETTERS.match, piece))
+            lead = _LETTERS.match(piece)[0] if _LETTERS.match(piece) else ""
             if lead == piece or self.read(BETWEEN, piece[len(lead):]) is not None: self.leads[lead][lead != piece].append(i)
 
-        self.after, self.possible = lru_cache(100_000)(self._after), lru_cache(2048)(self._possible) # asked again and again
+        self.after, self.rest_of_words, self.all_read = (lru_cache(n)(f) for n, f in ((100_000, self._after), (20_000, self._rest_of_words), (2, self._all_read))) # asked again and again
+        self.outside_words = self._mask([EOT_ID, *self.leads[""][1]])
+
+    def _mask(self, ids): return torch.zeros(len(self.pieces), dtype=torch.bool).index_fill_(0, torch.tensor(ids, dtype=torch.long), True)
 
     def can_become(self,
         beginning: str, # Of a word, in small letters
@@ -76,11 +79,11 @@ class Spelling:
         text: str, # What follows, in small letters
     ) -> str | None: # Where it ends now; None if a word would be none
         "Read on."
-        for c in text:
-            if state == ANYTHING and not c.isspace() or state == IN_HANDLE and (c.isalnum() or c == "_"): continue
-            if _LETTERS.match(c): state = state + c if self.can_become(state + c) else None
+        for part in _PARTS.findall(text):
+            if state == ANYTHING and not part.isspace() or state == IN_HANDLE and (part.isalnum() or part == "_"): continue
+            if _LETTERS.match(part): state = state + part if self.can_become(state + part) else None
             elif not self.is_whole(state): state = None
-            else: state = ANYTHING if c == "\ufffd" or c == ":" and state in ("http", "https") else IN_HANDLE if c == "@" else BETWEEN
+            else: state = ANYTHING if part == "\ufffd" or part == ":" and state in ("http", "https") else IN_HANDLE if part == "@" else BETWEEN
             if state is None: break
         return state
 
@@ -95,12 +98,14 @@ def _after(self: Spelling,
     return self.read(state, self.pieces[piece])
 
 @patch
-def _possible(self: Spelling,
+def _all_read(self: Spelling, state): return self._mask([i for i in range(len(self.pieces)) if self._after(state, i) is not None])
+
+@patch
+def _rest_of_words(self: Spelling,
     state: str, # Where the text ends
-) -> Tensor: # (vocab_size,) bool
-    "Which pieces can follow."
-    if state in (IN_HANDLE, ANYTHING): return torch.tensor([self._after(state, i) is not None for i in range(len(self.pieces))])
-    found = [EOT_ID, *self.leads[""][1]] if self.is_whole(state) else []
+) -> Tensor: # Ids (n,), int64
+    "Pieces that go on with a word, or end it and what follows them."
+    found = []
     for i in range(bisect_left(self.in_order, state), len(self.in_order)):
         word = self.in_order[i]
         if not word.startswith(state): break
@@ -108,7 +113,16 @@ def _possible(self: Spelling,
             alone, followed = self.leads.get(word[len(state):end], ((), ()))
             found += alone
             if end == len(word): found += followed
-    return torch.zeros(len(self.pieces), dtype=torch.bool).index_fill_(0, torch.tensor(found, dtype=torch.long), True)
+    return torch.tensor(found, dtype=torch.long)
+
+@patch
+def possible(self: Spelling,
+    state: str, # Where the text ends
+) -> Tensor: # (vocab_size,) bool
+    "Which pieces can follow."
+    if state in (IN_HANDLE, ANYTHING): return self.all_read(state)
+    mask = self.outside_words.clone() if self.is_whole(state) else torch.zeros_like(self.outside_words)
+    return mask.index_fill_(0, self.rest_of_words(state), True)
 
 # %% ../nbs/05d_words.ipynb #4d39e1ef
 @lru_cache(4) # it looks at every piece
