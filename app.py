@@ -1,15 +1,16 @@
-"The page: pick a voice, type a prompt, see what that person would tweet next. Widgets only; see nbs/20_page.ipynb."
+"The page: pick a voice, type a prompt, see what that person would tweet next. Widgets only; see nbs/7_doors/page.ipynb."
 from itertools import groupby
 from pathlib import Path
 
 import streamlit as st
 
 from ulmtweet.core import UlmtweetError
-from ulmtweet.engine import Sampling
-from ulmtweet.generate import READERS, Tweet, first_tweets, first_words, generate_tweets
-from ulmtweet.page import (as_csv, as_jsonl, bits_chart_rows, describe_copied, describe_status, heat_map, launch_training, make_report, percent,
-                           probability, remove_leftovers, report_sentences, running_trainings, save_upload, stage_rows, training_status)
-from ulmtweet.voice import Voice, list_voices
+from ulmtweet.generation.engine import Sampling
+from ulmtweet.generation.generate import READERS, Tweet, first_tweets, first_words, generate_tweets
+from ulmtweet.models.voice import Voice, list_voices
+from ulmtweet.page import (as_csv, as_jsonl, bits_chart_rows, describe_copied, describe_status, heat_map,
+                           launch_training, make_report, percent, probability, remove_leftovers, report_sentences,
+                           running_trainings, save_upload, stage_rows, training_status)
 
 st.set_page_config("ulmtweet", "🐤", layout="centered")
 
@@ -21,7 +22,7 @@ def open_voice(folder: str, created: str) -> Voice:
 
 @st.cache_resource(max_entries=3, show_spinner="Opening the report ...")
 def open_judge(folder: str, created: str, reported: float):
-    from ulmtweet.kept_judge import learnt_judge
+    from ulmtweet.evaluation.kept_judge import learnt_judge
     return learnt_judge(open_voice(folder, created))
 
 

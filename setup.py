@@ -2,7 +2,7 @@
 from configparser import ConfigParser
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 parser = ConfigParser(delimiters=["="])
 parser.read("settings.ini", encoding="utf-8")
@@ -21,6 +21,6 @@ setup(
     install_requires=cfg["requirements"].split(),
     extras_require={extra: cfg[f"{extra}_requirements"].split() for extra in ("dev", "sentiment", "wandb", "tensorboard", "bench")},
     entry_points={"console_scripts": [cfg["console_scripts"]], "nbdev": ["ulmtweet=ulmtweet._modidx:d"]},
-    packages=["ulmtweet"],
+    packages=find_packages(include=["ulmtweet*"]),
     package_data={"ulmtweet": ["assets/*", "assets/*/*"]},
 )

@@ -12,17 +12,17 @@ import argparse, os, sys
 from dataclasses import replace
 from pathlib import Path
 
-from ulmtweet.pretrain import Pretraining, Start, base_card, pretrain, train_tokenizer
-from ulmtweet.pseudonyms import without_people
-from ulmtweet.tokens import load_tokenizer
-from ulmtweet.voice import Voice
+from ulmtweet.models.tokens import load_tokenizer
+from ulmtweet.models.voice import Voice
+from ulmtweet.training.pretrain import Pretraining, Start, base_card, pretrain, train_tokenizer
+from ulmtweet.training.pseudonyms import without_people
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 WIKI = sorted((DATA/"wiki").glob("*.xz"))
 SHAPE = dict(emb_sz=224, n_hid=704, n_layers=2)
 LARGE = dict(emb_sz=400, n_hid=1152, n_layers=3)
 VOCABULARY = 16_000
-PHASES = [(WIKI[:1], Pretraining(epochs=0.66, lr=6e-3, drop_mult=0.)), (WIKI[1:4], Pretraining(epochs=0.8, lr=4e-3, drop_mult=0., seed=1))]
+PHASES = [(WIKI[:1], Pretraining(epochs=0.66, lr=6e-3, drop_mult=0.)), (WIKI[1:4], Pretraining(epochs=0.65, lr=4e-3, drop_mult=0., seed=1))]
 GPU = Pretraining(epochs=1000, bs=512, lr=6e-3, drop_mult=0., checkpoint_steps=1000, validations=4)
 DESCRIPTION = (
     "A small English base. Its corpus is 1.3 million public tweets of more than 31,000 people, most of them from archives and data sets that "

@@ -9,11 +9,11 @@ on two cores; at most 40, since what would begin after half an hour is left out 
 import json, os, platform, sys, tempfile, time
 from pathlib import Path
 
-from ulmtweet.bases import load_base
-from ulmtweet.clean import clean_tweets
 from ulmtweet.core import ASSETS, NetworkError
-from ulmtweet.sources import read_tweets
-from ulmtweet.train import fine_tune
+from ulmtweet.data.clean import clean_tweets
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.models.bases import load_base
+from ulmtweet.training.train import fine_tune
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 PEOPLE = dict(kaggle=DATA/"kaggle"/"data_elonmusk.csv", sample=ASSETS/"sample_tweets.csv", stevemartin=DATA/"people"/"stevemartin.twint.tsv")

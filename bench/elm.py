@@ -17,13 +17,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import train_test_split
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 
-from ulmtweet.clean import clean_text
-from ulmtweet.data import Split
-from ulmtweet.evaluate import IMITATING, unprompted_tweets
-from ulmtweet.judge import BEST, real_or_generated
-from ulmtweet.originality import CopyIndex, originality
-from ulmtweet.train import Recipe, keep_voice, prepare_training, run_training
-from ulmtweet.voice import Voice
+from ulmtweet.data.clean import clean_text
+from ulmtweet.data.split import Split
+from ulmtweet.evaluation.evaluate import IMITATING, unprompted_tweets
+from ulmtweet.evaluation.judge import BEST, real_or_generated
+from ulmtweet.generation.originality import CopyIndex, originality
+from ulmtweet.models.voice import Voice
+from ulmtweet.training.learner import Recipe
+from ulmtweet.training.train import keep_voice, prepare_training, run_training
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 N, SEED = 4000, 0

@@ -1,6 +1,6 @@
 """What was tried to make a step of the sampling engine fast, and where its time goes, for 512 rows of the embedded base, as JSON.
 
-    pip install -c constraints.txt -e '.[bench]'
+    make bench
     python bench/engine.py > bench/results/engine.json
 
 `network` is one LSTM step and the scores of all tokens, in each way that was tried; `choice` is picking a token from these scores. Milliseconds,
@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ulmtweet.bases import load_base
 from ulmtweet.core import ASSETS
-from ulmtweet.engine import Sampling, Seats, Steps, TRIES, pick, probabilities
-from ulmtweet.generate import request, writing_rules
-from ulmtweet.pretrain import matmul_peak
-from ulmtweet.sources import read_tweets
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.generation.engine import Sampling, Seats, Steps, TRIES, pick, probabilities
+from ulmtweet.generation.generate import request, writing_rules
+from ulmtweet.models.bases import load_base
+from ulmtweet.training.pretrain import matmul_peak
 
 ROWS = 512
 

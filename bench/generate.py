@@ -1,6 +1,6 @@
 """How fast are tweets generated? Beside fastai, a GPT-2 of the small shape and markovify, as JSON.
 
-    pip install -c constraints.txt -e '.[bench]'
+    make bench
     python bench/generate.py > bench/results/generate.json
     python bench/generate.py --float32 > bench/results/generate_float32.json
 
@@ -20,11 +20,11 @@ import torch
 from fastai.text.all import (AWD_LSTM, CrossEntropyLossFlat, DataBlock, LMLearner, Numericalize, TextBlock, Tokenizer,
                              awd_lstm_lm_config, get_language_model)
 
-from ulmtweet import engine
-from ulmtweet.engine import Request, Sampling, rules_of, sample_ids
-from ulmtweet.generate import sample_tweets
-from ulmtweet.pretrain import matmul_peak
-from ulmtweet.voice import Voice
+from ulmtweet.generation import engine
+from ulmtweet.generation.engine import Request, Sampling, rules_of, sample_ids
+from ulmtweet.generation.generate import sample_tweets
+from ulmtweet.models.voice import Voice
+from ulmtweet.training.pretrain import matmul_peak
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 PROGRAM = Path(sys.executable).with_name("ulmtweet")

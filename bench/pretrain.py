@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from fastai.text.all import (AWD_LSTM, Adam, CrossEntropyLossFlat, DataLoaders, LMLearner, RNNRegularizer, awd_lstm_lm_config, get_language_model)
 
-from ulmtweet import pretrain, voice
-from ulmtweet.bases import load_base
-from ulmtweet.pretrain import Corpus, Pretraining, Run, matmul_peak
+from ulmtweet.models import awdlstm
+from ulmtweet.models.bases import load_base
+from ulmtweet.training import pretrain
+from ulmtweet.training.pretrain import Corpus, Pretraining, Run, matmul_peak
 
 ROUNDS, STEPS = 5, 2
 EN = load_base("en")
@@ -24,7 +25,7 @@ SHAPES = dict(en=EN.model.shape, paper=EN.model.shape | dict(emb_sz=400, n_hid=1
 
 def our_step(shape, recipe):
     tokens = np.random.default_rng(0).integers(1, len(EN.tokenizer), 1_000_000, dtype=np.uint16)
-    run = Run(voice.AWDLSTM(**shape, drop_mult=recipe.drop_mult), EN.tokenizer, Corpus(tokens, [], {}), recipe)
+    run = Run(awdlstm.AWDLSTM(**shape, drop_mult=recipe.drop_mult), EN.tokenizer, Corpus(tokens, [], {}), recipe)
     run.train_step()
     return run.train_step
 
@@ -59,7 +60,7 @@ def seconds(step):
 @contextmanager
 def in_32_bits():
     exact = lambda device="cpu": torch.float32
-    with mock.patch.object(voice, "fast_dtype", exact), mock.patch.object(pretrain, "fast_dtype", exact):
+    with mock.patch.object(awdlstm, "fast_dtype", exact), mock.patch.object(pretrain, "fast_dtype", exact):
         yield
 
 
@@ -73,7 +74,7 @@ def measure(name, shape):
         with in_32_bits():
             row |= dict(exact=seconds(ours_32), exact_peak=matmul_peak())
         taken.append(row)
-    parameters = voice.AWDLSTM(**shape).n_parameters
+    parameters = awdlstm.AWDLSTM(**shape).n_parameters
     work = 6 * parameters * recipe.bs * recipe.seq_len
     median = lambda f: round(statistics.median(map(f, taken)), 3)
     return dict(
@@ -85,7 +86,7 @@ def measure(name, shape):
 
 def main():
     rows = [measure(*item) for item in SHAPES.items()]
-    print(json.dumps(dict(command="python bench/pretrain.py", fast_dtype=str(voice.fast_dtype()), threads=torch.get_num_threads(), rows=rows), indent=1))
+    print(json.dumps(dict(command="python bench/pretrain.py", fast_dtype=str(awdlstm.fast_dtype()), threads=torch.get_num_threads(), rows=rows), indent=1))
 
 
 if __name__ == "__main__":

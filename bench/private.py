@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ulmtweet.bases import load_base
-from ulmtweet.engine import Sampling
-from ulmtweet.evaluate import unprompted_tweets
-from ulmtweet.pretrain import documents
-from ulmtweet.pseudonyms import HANDLE
+from ulmtweet.evaluation.evaluate import unprompted_tweets
+from ulmtweet.generation.engine import Sampling
+from ulmtweet.models.bases import load_base
+from ulmtweet.training.pretrain import documents
+from ulmtweet.training.pseudonyms import HANDLE
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 N, SEED, RUN = 10_000, 0, 8

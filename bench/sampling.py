@@ -15,14 +15,15 @@ from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 
-from ulmtweet.clean import clean_tweets
-from ulmtweet.engine import Sampling
-from ulmtweet.evaluate import held_out_split, unprompted_tweets
-from ulmtweet.judge import real_or_generated
-from ulmtweet.sources import read_tweets
-from ulmtweet.style import variety
-from ulmtweet.train import Recipe, fine_tune
-from ulmtweet.voice import STAY, bits_per_character
+from ulmtweet.data.clean import clean_tweets
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.evaluation.evaluate import held_out_split, unprompted_tweets
+from ulmtweet.evaluation.judge import real_or_generated
+from ulmtweet.evaluation.style import variety
+from ulmtweet.generation.engine import Sampling
+from ulmtweet.models.awdlstm import STAY, bits_per_character
+from ulmtweet.training.learner import Recipe
+from ulmtweet.training.train import fine_tune
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 AS_IT_IS = dict(invent=True, max_copied=1.)

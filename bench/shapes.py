@@ -9,11 +9,11 @@ newest 10 % of the tweets, and the minutes that fine-tuning took. About eight mi
 import json, os, sys, tempfile, time
 from pathlib import Path
 
-from ulmtweet.clean import clean_tweets
 from ulmtweet.core import ASSETS
-from ulmtweet.pretrain import Pretraining, Start, pretrain, train_tokenizer
-from ulmtweet.sources import read_tweets
-from ulmtweet.train import fine_tune
+from ulmtweet.data.clean import clean_tweets
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.training.pretrain import Pretraining, Start, pretrain, train_tokenizer
+from ulmtweet.training.train import fine_tune
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 CORPUS = [DATA/"wiki"/"wiki-00.xz"]

@@ -21,14 +21,15 @@ from fastai.text.all import (AWD_LSTM, Callback, CrossEntropyLossFlat, DataLoade
                              get_language_model, set_seed)
 
 from generate import fastai_config, fastai_weights
-from ulmtweet.bases import from_fastai, load_base
-from ulmtweet.clean import clean_tweets
 from ulmtweet.core import ASSETS
-from ulmtweet.data import split_by_time
-from ulmtweet.sources import read_tweets
-from ulmtweet.tokens import EOT_ID
-from ulmtweet.train import TRAINING, Recipe, prepare_training, run_training
-from ulmtweet.voice import AWDLSTM, bits_per_character, fast_dtype
+from ulmtweet.data.clean import clean_tweets
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.data.split import split_by_time
+from ulmtweet.models.awdlstm import AWDLSTM, bits_per_character, fast_dtype
+from ulmtweet.models.bases import from_fastai, load_base
+from ulmtweet.models.tokens import EOT_ID
+from ulmtweet.training.learner import Recipe
+from ulmtweet.training.train import TRAINING, prepare_training, run_training
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 PEOPLE = dict(kaggle=DATA/"kaggle"/"data_elonmusk.csv", sample=ASSETS/"sample_tweets.csv")

@@ -21,16 +21,21 @@ from pathlib import Path
 import torch, torch.nn.functional as F
 from fastai.callback.core import Callback
 
-import ulmtweet.train
-from ulmtweet.clean import CleanOptions, clean_text, clean_tweets
 from ulmtweet.core import HANDLE, read_json, write_json
-from ulmtweet.data import split_by_time, tweet_dataloaders
-from ulmtweet.engine import rules_of, sample_ids
-from ulmtweet.generate import request
-from ulmtweet.sources import read_tweets
-from ulmtweet.tokens import EOT_ID
-from ulmtweet.train import DROP_MULT, LR_LIMITS, Recipe, default_bs, default_epochs, find_rate, layer_groups, make_learner, start_model, train_stage, training_stages
-from ulmtweet.voice import LinearCrossEntropy, bits_per_character, token_nats
+from ulmtweet.data.clean import CleanOptions, clean_text, clean_tweets
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.data.split import split_by_time
+from ulmtweet.generation.engine import rules_of, sample_ids
+from ulmtweet.generation.generate import request
+from ulmtweet.models.awdlstm import LinearCrossEntropy, bits_per_character, token_nats
+from ulmtweet.models.tokens import EOT_ID
+import ulmtweet.training.stages
+from ulmtweet.training.finder import LR_LIMITS, find_rate
+from ulmtweet.training.learner import (DROP_MULT, Recipe, default_bs, default_epochs, layer_groups, make_learner,
+                                       training_stages)
+from ulmtweet.training.loaders import tweet_dataloaders
+from ulmtweet.training.stages import train_stage
+from ulmtweet.training.train import start_model
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 GROUPED = 16 # tweets between two ends, when there is none between tweets
@@ -160,8 +165,8 @@ def run(split, rate, number):
     return row
 
 
-def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None, share=1., factor=ulmtweet.train.FACTOR, find=False, highest=1.):
-    began, ulmtweet.train.FACTOR = time.perf_counter(), factor
+def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None, share=1., factor=ulmtweet.training.stages.FACTOR, find=False, highest=1.):
+    began, ulmtweet.training.stages.FACTOR = time.perf_counter(), factor
     recipe, rate = dict(drop_mult=HALF) | recipe, min(rate, highest)
     train, valid = split.train[-round(share * len(split.train)):], split.valid
     model, tokenizer, _ = start_model(split, recipe=Recipe(**{k: recipe[k] for k in ("seed", "drop_mult") if k in recipe}))

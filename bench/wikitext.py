@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from ulmtweet.bases import load_base
-from ulmtweet.pretrain import corpus_files
-from ulmtweet.tokens import EOT_ID
+from ulmtweet.models.bases import load_base
+from ulmtweet.models.tokens import EOT_ID
+from ulmtweet.training.pretrain import corpus_files
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 ROWS, CHUNK = 32, 128 # the text is read in so many parts side by side, so many tokens at a time, with the state carried on

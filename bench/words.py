@@ -10,15 +10,15 @@ import json, os, statistics, sys, tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from ulmtweet.clean import clean_tweets
-from ulmtweet.engine import Sampling
-from ulmtweet.evaluate import held_out_split
-from ulmtweet.generate import stream_tweets
-from ulmtweet.judge import real_or_generated
-from ulmtweet.sources import read_tweets
-from ulmtweet.style import variety
-from ulmtweet.train import fine_tune
-from ulmtweet.words import known_words, letters
+from ulmtweet.data.clean import clean_tweets
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.evaluation.evaluate import held_out_split
+from ulmtweet.evaluation.judge import real_or_generated
+from ulmtweet.evaluation.style import variety
+from ulmtweet.generation.engine import Sampling
+from ulmtweet.generation.generate import stream_tweets
+from ulmtweet.generation.words import known_words, letters
+from ulmtweet.training.train import fine_tune
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 ROUNDS = 4

@@ -8,7 +8,7 @@ import lzma, os
 from collections import Counter
 from pathlib import Path
 
-from ulmtweet.words import letters
+from ulmtweet.generation.words import letters
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 

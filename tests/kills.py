@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from conftest import SAMPLE
-from ulmtweet.checkpoint import checkpoint_files
-from ulmtweet.cli import app
-from ulmtweet.voice import Voice, training_folder
+from ulmtweet.cli.__main__ import app
+from ulmtweet.models.voice import Voice, training_folder
+from ulmtweet.training.checkpoint import checkpoint_files
 
 
 def outcome(folder):
@@ -40,7 +40,7 @@ def ulmtweet(args, errors):
 def kill_often(kills, folder, seed=0):
     "Kill so many times; what came of it."
     fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["ulmtweet.train", "ulmtweet.clean", "ulmtweet.sources"])
+    fork.set_forkserver_preload(["ulmtweet.training.train", "ulmtweet.data.clean", "ulmtweet.data.sources"])
     rng, tweets, errors = random.Random(seed), folder/"few.csv", folder/"stderr.txt"
     tweets.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:156]) + "\n", encoding="utf-8")
     places, inside, finished, lost, done = Counter(), 0, 0, 0, 0

@@ -1,4 +1,5 @@
 "README.md is the index notebook as Markdown: `make readme` writes it, test_packaging.py checks it."
+import re
 from pathlib import Path
 
 import nbformat
@@ -13,7 +14,7 @@ def readme() -> str:
         if cell.source.startswith("#| echo: false"): # show what it prints, not how
             cell.update(cell_type="markdown", source="```\n" + "".join(o.text for o in cell.outputs) + "```")
     text, _ = MarkdownExporter().from_notebook_node(nb)
-    text = text.replace("](images/", "](nbs/images/").replace("](tutorials/", "](nbs/tutorials/")
+    text = re.sub(r"\]\((?=images/|tutorials/|\d_)", "](nbs/", text)
     return "\n".join(line.rstrip() for line in text.strip().splitlines()) + "\n"
 
 

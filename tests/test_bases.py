@@ -7,10 +7,10 @@ from fastai.text.models import AWD_LSTM, awd_lstm_lm_config, get_language_model
 from safetensors.torch import load_file
 
 from conftest import PROGRAM, SAMPLE, failed, run
-from ulmtweet.bases import Download, fetch_wt103
-from ulmtweet.checkpoint import checkpoint_files, load_checkpoint
 from ulmtweet.core import ModelError, NetworkError, set_seed
-from ulmtweet.tokens import MARKS
+from ulmtweet.models.bases import Download, fetch_wt103
+from ulmtweet.models.tokens import MARKS
+from ulmtweet.training.checkpoint import checkpoint_files, load_checkpoint
 
 SMALL = ["--vocab-size", "400", "--emb-sz", "48", "--n-hid", "96", "--bs", "16"]
 
@@ -68,7 +68,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
         with open(tmp_path/f"{name}.txt", "w") as f:
             for i in range(0, times * len(words), 20):
                 print(" ".join(words[j % len(words)] for j in range(i, i + 20)), file=f)
-        code = ("import resource, sys; from ulmtweet.cli import app\n"
+        code = ("import resource, sys; from ulmtweet.cli.__main__ import app\n"
                 "try: app()\nfinally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)")
         done = subprocess.run([sys.executable, "-c", code, "pretrain", str(tmp_path/f"{name}.txt"), "--out", str(tmp_path/name), *SMALL,
                                "--epochs", str(1 / times / 5)], capture_output=True, text=True, timeout=300)

@@ -4,12 +4,11 @@ from collections import Counter
 
 import pytest
 
-from conftest import PROGRAM, SAMPLE, failed, run
-from ulmtweet.clean import clean_tweets
-from ulmtweet.data import split_by_time
-from ulmtweet.generate import weighted_length
-from ulmtweet.sources import read_tweets
-from ulmtweet.voice import Voice
+from conftest import PROGRAM, failed, run
+from ulmtweet.data.clean import clean_tweets
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.data.split import split_by_time
+from ulmtweet.generation.generate import weighted_length
 
 
 def test_predict_as_json(home):

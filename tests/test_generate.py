@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from conftest import PROGRAM, failed, run
-from ulmtweet.bases import load_base
-from ulmtweet.engine import Request, Sampling, rules_of, sample_ids, tweet_uniforms
-from ulmtweet.tokens import EOT_ID
+from ulmtweet.generation.engine import Request, Sampling, rules_of, sample_ids, tweet_uniforms
+from ulmtweet.models.bases import load_base
+from ulmtweet.models.tokens import EOT_ID
 
 
 @pytest.mark.slow

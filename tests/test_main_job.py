@@ -4,7 +4,7 @@ import csv, json
 import pytest
 
 from conftest import run
-from ulmtweet.generate import weighted_length
+from ulmtweet.generation.generate import weighted_length
 
 
 @pytest.mark.slow

@@ -1,5 +1,5 @@
 "The three places of metadata, the README and the notebooks agree; nothing can unpickle."
-import ast, configparser, re, subprocess, sys, tomllib
+import ast, configparser, re, tomllib
 from importlib.metadata import distribution
 
 import nbformat
@@ -43,17 +43,57 @@ def test_readme_is_the_index_notebook():
     assert (ROOT/"README.md").read_text(encoding="utf-8") == readme(), "run `make readme`"
 
 
+def chapters():
+    "Exported module and notebook of each chapter."
+    found = {p.relative_to(ROOT/"nbs"): re.search(r"#\|\s*default_exp ([\w.]+)", p.read_text()) for p in (ROOT/"nbs").rglob("*.ipynb")}
+    return {match[1]: path for path, match in found.items() if match}
+
+
+def modules():
+    "The package's modules, by name; those that chapters export."
+    names = {".".join(p.relative_to(ROOT/"ulmtweet").with_suffix("").parts): p for p in (ROOT/"ulmtweet").rglob("*.py")}
+    return {name: p for name, p in names.items() if p.stem not in ("__init__", "_modidx")}
+
+
+def imports(name, path):
+    "Modules of the package that a module imports."
+    folder = ["ulmtweet", *name.split(".")[:-1]]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(node, ast.ImportFrom) or not node.level: continue
+        base = ".".join([*folder[:len(folder) - node.level + 1], *filter(None, [node.module])]).removeprefix("ulmtweet").lstrip(".")
+        yield from [base] if node.module else [f"{base}.{a.name}" for a in node.names]
+
+
 def test_every_module_has_a_notebook():
-    exported = {re.search(r"#\|\s*default_exp (\w+)", p.read_text())[1] for p in (ROOT/"nbs").glob("[0-9]*.ipynb")}
-    assert exported == {p.stem for p in (ROOT/"ulmtweet").glob("*.py") if not p.stem.startswith("_")}
+    assert chapters().keys() == modules().keys()
 
 
-def test_modules_import_only_from_lower_chapters():
-    order = [re.search(r"#\|\s*default_exp (\w+)", p.read_text())[1] for p in sorted((ROOT/"nbs").glob("[0-9]*.ipynb"))]
-    for name in order:
-        tree = ast.parse((ROOT/"ulmtweet"/f"{name}.py").read_text())
-        used = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level == 1}
-        assert all(order.index(u) < order.index(name) for u in used), (name, used)
+def test_a_folder_of_notebooks_is_a_folder_of_the_package():
+    parts = {}
+    for name, path in chapters().items(): parts.setdefault(name.rpartition(".")[0], set()).add(path.parent.name)
+    assert parts == {"": {"", "7_doors"}, "cli": {"7_doors"}} | {p.partition("_")[2]: {p} for p in ("1_data", "2_models", "3_generation", "4_training", "5_evaluation")}
+
+
+def test_a_part_imports_only_from_parts_before_it():
+    notebooks, code = chapters(), modules()
+    for name, path in code.items():
+        for used in imports(name, path):
+            assert used in code, (name, used)
+            assert notebooks[used].parent <= notebooks[name].parent, f"{name} imports {used}, which is in a later part"
+
+
+def test_no_module_needs_itself():
+    needs, code, done = {name: set(imports(name, path)) for name, path in modules().items()}, modules(), set()
+    while ready := {name for name in code if name not in done and needs[name] <= done}: done |= ready
+    assert done == code.keys(), {name: needs[name] - done for name in code if name not in done}
+
+
+def test_the_sidebar_has_every_notebook():
+    listed = re.findall(r"[\w/]+\.ipynb", (ROOT/"nbs"/"sidebar.yml").read_text())
+    assert sorted(listed) == sorted(p.relative_to(ROOT/"nbs").as_posix() for p in (ROOT/"nbs").rglob("*.ipynb"))
+    order = [name for path in listed for name, chapter in chapters().items() if chapter.as_posix() == path]
+    for name, path in modules().items():
+        assert all(order.index(used) < order.index(name) for used in imports(name, path)), name
 
 
 def test_notebooks_show_no_warnings_or_paths_of_a_machine():
@@ -66,7 +106,7 @@ def test_notebooks_show_no_warnings_or_paths_of_a_machine():
 def test_nothing_can_unpickle():
     allowed = { # fastai's download is read by an unpickler that knows no classes, and by torch's restricted reader
         "bases.py": {"pickle", "class WordsOnly(pickle.Unpickler)", "pickle.UnpicklingError", "weights_only=True"}}
-    for path in [ROOT/"app.py", *(ROOT/"ulmtweet").glob("*.py")]:
+    for path in [ROOT/"app.py", *(ROOT/"ulmtweet").rglob("*.py")]:
         found = set()
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):

@@ -1,12 +1,12 @@
 "Importers on real files, and Kaggle through a stand-in for its program."
-import csv, re, stat, sys, zipfile
+import csv, stat, sys, zipfile
 
 import pytest
 
 from conftest import SAMPLE, failed, run
-from ulmtweet.clean import clean_tweets
 from ulmtweet.core import NetworkError
-from ulmtweet.sources import read_tweets
+from ulmtweet.data.clean import clean_tweets
+from ulmtweet.data.sources import read_tweets
 
 STAND_IN = """#!{python}
 import os, shutil, sys

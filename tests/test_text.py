@@ -3,10 +3,10 @@ import unicodedata
 
 from hypothesis import given, strategies as st
 
-from ulmtweet.clean import CleanOptions, clean_text
 from ulmtweet.core import ASSETS, EMOJI
-from ulmtweet.generate import weighted_length
-from ulmtweet.tokens import EOT_ID, REPEATS, load_tokenizer, train_char, train_word
+from ulmtweet.data.clean import CleanOptions, clean_text
+from ulmtweet.generation.generate import weighted_length
+from ulmtweet.models.tokens import EOT_ID, REPEATS, load_tokenizer, train_char, train_word
 
 SUBWORD = load_tokenizer(ASSETS/"en"/"tokenizer.json")
 CHAR = train_char(["The van is late", "the launch isn't"], min_count=1)

@@ -1,5 +1,5 @@
 "Trainings that are killed, stopped, or run out of disk, and voice folders that were damaged or made to attack."
-import csv, gc, io, json, os, pickle, random, resource, shlex, shutil, signal, struct, subprocess, time, zipfile
+import csv, gc, io, json, pickle, random, resource, shlex, shutil, signal, struct, subprocess, time, zipfile
 from contextlib import contextmanager
 
 import pytest
@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 
 from conftest import PROGRAM, SAMPLE, failed, run
 from kills import equal, kill_often, outcome
-from ulmtweet.checkpoint import Checkpoint, checkpoint_files, load_checkpoint, save_checkpoint
 from ulmtweet.core import ModelError, StorageError, write_checksums
-from ulmtweet.voice import Voice, training_folder
+from ulmtweet.models.voice import Voice, training_folder
+from ulmtweet.training.checkpoint import Checkpoint, checkpoint_files, load_checkpoint, save_checkpoint
 
 
 def start(*args, home, **kwargs):
