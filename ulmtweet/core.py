@@ -25,7 +25,8 @@ class UlmtweetError(Exception):
         super().__init__(message)
         self.message = message
 
-    def __str__(self): return self.message # whatever fastai does to the arguments of an exception that passes through it
+    # whatever fastai does to the arguments of an exception that passes through it
+    def __str__(self): return self.message
 
 class UsageError(UlmtweetError):
     "The command or its options don't fit together."
@@ -57,7 +58,8 @@ def home_folder(
     "The folder that holds everything ulmtweet keeps."
     home = home or os.environ.get("ULMTWEET_HOME") or platformdirs.user_data_path("ulmtweet")
     try: return Path(home).expanduser().absolute()
-    except RuntimeError: raise UsageError(f"the home folder {home} names a user that doesn't exist; write the path in full") from None
+    except RuntimeError:
+        raise UsageError(f"the home folder {home} names a user that doesn't exist; write the path in full") from None
 
 def voices_folder(
     home: str | Path | None = None, # As for `home_folder`
@@ -100,8 +102,10 @@ def reading_errors(
 ):
     "Turn an `OSError` into an error that names the path."
     try: yield
-    except OSError as e: raise error(f"cannot read {str(path)[:200]}: {e.strerror or e}; check the name and its permissions") from None
+    except OSError as e:
+        raise error(f"cannot read {str(path)[:200]}: {e.strerror or e}; check the name and its permissions") from None
 
+# %% ../nbs/00_core.ipynb #57b3d6af
 def sync_path(
     path: Path, # A file or a folder
 ):
@@ -110,7 +114,6 @@ def sync_path(
     try: os.fsync(fd)
     finally: os.close(fd)
 
-# %% ../nbs/00_core.ipynb #57b3d6af
 def atomic_write(
     path: str | Path, # The file to write or replace
     content: bytes | str, # Text is written as UTF-8, as it is
@@ -149,18 +152,22 @@ def atomic_folder(
             if old.exists() and not folder.exists(): os.replace(old, folder)
             for p in (tmp, old): shutil.rmtree(p, ignore_errors=True)
 
+# %% ../nbs/00_core.ipynb #d6975f12
 def tidy_folder(
     folder: Path, # That `atomic_folder` makes; nobody else is making it
 ):
-    "After a process that was killed: bring the old folder back if it had just been moved, remove what was not finished."
+    "After a process that was killed: bring back what it had moved, remove what it had not finished."
     pattern = f".{glob.escape(folder.name)}.????????.tmp"
     for old in folder.parent.glob(pattern + ".old"):
         if not folder.exists(): os.replace(old, folder)
     for left in folder.parent.glob(pattern + "*"): shutil.rmtree(left, ignore_errors=True)
 
 # %% ../nbs/00_core.ipynb #0573a594
-_PICTURE = "[\u231a-\u23ff\u25aa-\u25fe\u2600-\u27bf\u2b05-\u2b55\U0001f000-\U0001f1e5\U0001f200-\U0001faff]"
-_DRESSED = f"(?:{_PICTURE}|[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2194-\u21aa\u2934\u2935\u3030\u303d\u3297\u3299](?=\ufe0f))[\ufe0f\U0001f3fb-\U0001f3ff]*"
+_PICTURE = ("[\u231a-\u23ff\u25aa-\u25fe\u2600-\u27bf\u2b05-\u2b55"
+            "\U0001f000-\U0001f1e5\U0001f200-\U0001faff]")
+# signs that are pictures only with the mark that says so
+_SIGN = "[\u00a9\u00ae\u203c\u2049\u2122\u2139\u2194-\u21aa\u2934\u2935\u3030\u303d\u3297\u3299](?=\ufe0f)"
+_DRESSED = f"(?:{_PICTURE}|{_SIGN})[\ufe0f\U0001f3fb-\U0001f3ff]*"
 EMOJI = re.compile( # one match an emoji: flags, keycaps, and pictures with skin tones, joiners and tags
     f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|{_DRESSED}(?:\u200d{_DRESSED})*[\U000e0020-\U000e007f]*")
 
@@ -168,7 +175,8 @@ EMOJI = re.compile( # one match an emoji: flags, keycaps, and pictures with skin
 HANDLE = re.compile(r"(?<![\w@])@\w{1,30}")
 WORD = re.compile(r"[@#]?\w+(?:['’]\w+)*") # of a tweet, handles and hashtags with their sign
 INVISIBLE = re.compile( # control characters but tab and line breaks, marks of writing direction, halves of characters
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffd\ud800-\udfff]")
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f"
+    "\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffd\ud800-\udfff]")
 
 def says_something(
     text: str, # A tweet
@@ -194,26 +202,37 @@ def write_checksums(
     atomic_write(folder/"SHA256SUMS", "".join(f"{sha256_file(folder/n)}  {n}\n" for n in names))
 
 # %% ../nbs/00_core.ipynb #1131a729
+def _read_checksums(folder):
+    "Digests by name; raises `ModelError`."
+    path = folder/"SHA256SUMS"
+    try:
+        if not path.is_file(): raise FileNotFoundError
+        *lines, rest = path.read_text(encoding="utf-8").split("\n")
+        if rest: raise EOFError
+    except (OSError, UnicodeDecodeError, EOFError):
+        raise ModelError(f"{folder} has no readable SHA256SUMS; expected a folder that ulmtweet saved") from None
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+
 def verify_checksums(
     folder: str | Path, # A folder with a `SHA256SUMS`
     required: tuple[str, ...] = (), # Files that have to be listed
 ):
     "Raise `ModelError` unless every listed file is there and unchanged."
     folder = Path(folder)
-    try:
-        if not (folder/"SHA256SUMS").is_file(): raise FileNotFoundError
-        *lines, rest = (folder/"SHA256SUMS").read_text(encoding="utf-8").split("\n")
-        if rest: raise EOFError
-    except (OSError, UnicodeDecodeError, EOFError):
-        raise ModelError(f"{folder} has no readable SHA256SUMS; expected a folder that ulmtweet saved") from None
-    sums = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    for name in required:
-        if name not in sums: raise ModelError(f"{folder}: SHA256SUMS does not list {name}; restore the folder or train it again")
-    for name, digest in sums.items():
-        if Path(name).name != name: raise ModelError(f"{folder}: SHA256SUMS names {name!r}, which is not a plain file name")
-        if not (folder/name).is_file(): raise ModelError(f"{folder}: {name} is missing; restore it or train the voice again")
-        if sha256_file(folder/name) != digest:
-            raise ModelError(f"{folder}: {name} has changed since it was saved; restore it or train the voice again")
+    sums = _read_checksums(folder)
+    missing = [name for name in required if name not in sums]
+    if missing:
+        raise ModelError(f"{folder}: SHA256SUMS does not list {missing[0]}; restore the folder or train it again")
+    for name, digest in sums.items(): _verify_file(folder, name, digest)
+
+# %% ../nbs/00_core.ipynb #84d41579
+def _verify_file(folder, name, digest):
+    if Path(name).name != name:
+        raise ModelError(f"{folder}: SHA256SUMS names {name!r}, which is not a plain file name")
+    if not (folder/name).is_file():
+        raise ModelError(f"{folder}: {name} is missing; restore it or train the voice again")
+    if sha256_file(folder/name) != digest:
+        raise ModelError(f"{folder}: {name} has changed since it was saved; restore it or train the voice again")
 
 # %% ../nbs/00_core.ipynb #f925ac57
 def read_json(
@@ -224,9 +243,10 @@ def read_json(
     try:
         if not Path(path).is_file(): raise FileNotFoundError("there is no such file")
         value = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError, RecursionError) as e: raise error(f"{path} cannot be read as JSON ({e}); restore it") from None
-    if not isinstance(value, dict): raise error(f"{path} holds {type(value).__name__}, expected an object; restore it")
-    return value
+    except (OSError, ValueError, RecursionError) as e:
+        raise error(f"{path} cannot be read as JSON ({e}); restore it") from None
+    if isinstance(value, dict): return value
+    raise error(f"{path} holds {type(value).__name__}, expected an object; restore it")
 
 def write_json(
     path: str | Path, # The file to write or replace
@@ -243,8 +263,9 @@ def raise_terminated(*args):
     "A handler for SIGTERM."
     raise Terminated
 
+# %% ../nbs/00_core.ipynb #4db5fe39
 @contextlib.contextmanager
-def interrupt_noticed() -> Iterator[list]: # Once Ctrl-C was pressed or SIGTERM came, it holds the exception to raise; a second one stops at once
+def interrupt_noticed() -> Iterator[list]: # After Ctrl-C or SIGTERM it holds the exception to raise
     "Let the step that is under way come to its end; raises at the end of the block what nobody raised before."
     noticed = []
     if threading.current_thread() is not threading.main_thread():

@@ -36,7 +36,8 @@ def describe_copied(
 ) -> str: # Empty if it was not looked up
     "What a tweet has from the person word by word."
     if not tweet.copied: return ""
-    return f"{tweet.copied.words} words in a row are the person's: {tweet.copied.text}" if tweet.copied.words > 1 else "no two words in a row are the person's"
+    if tweet.copied.words <= 1: return "no two words in a row are the person's"
+    return f"{tweet.copied.words} words in a row are the person's: {tweet.copied.text}"
 
 # %% ../nbs/7_doors/page.ipynb #6491d89b
 def heat_map(
@@ -49,7 +50,9 @@ def heat_map(
         shade = min(-math.log(max(row["probability"], 1e-9)) / 9, 1) # nats; one in 8,000 is the darkest
         rather = ", ".join(f"{p or '(end)'} {percent(q)}" for p, q in row["alternatives"])
         hint = html.escape(f"{percent(row['probability'])}; rather: {rather}")
-        parts.append(f'<span title="{hint}" style="background: rgba(213, 94, 0, {0.55 * shade:.2f})">{html.escape(row["piece"].lstrip() if not parts else row["piece"]) or "&#9632;"}</span>')
+        piece = html.escape(row["piece"] if parts else row["piece"].lstrip()) or "&#9632;"
+        colour = f"rgba(213, 94, 0, {0.55 * shade:.2f})"
+        parts.append(f'<span title="{hint}" style="background: {colour}">{piece}</span>')
     return f'<div style="white-space: pre-wrap; line-height: 1.9">{"".join(parts)}</div>'
 
 # %% ../nbs/7_doors/page.ipynb #3820dcbc
@@ -90,6 +93,7 @@ def save_upload(
     atomic_write(path, content)
     return path
 
+# %% ../nbs/7_doors/page.ipynb #d214c04e
 def launch_training(
     sources: Sequence[str | Path], # Files of tweets; none means the bundled sample
     name: str, # Of the voice
@@ -102,13 +106,14 @@ def launch_training(
     with storage_errors(log):
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "wb") as f:
-            TRAININGS[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True)
+            TRAININGS[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True)
 
 # %% ../nbs/7_doors/page.ipynb #8ebf8136
 def training_status(
     name: str, # Of the voice
     home: str | Path | None = None, # As for `core.home_folder`
-) -> dict | None: # A status as `train.fine_tune` gives it; `state` is also `starting` or `failed` (with a `message`); None if there is no training
+) -> dict | None: # As from `train.fine_tune`; also `starting`, `failed` (with a `message`); None without training
     "How far a training is; a failure is told once."
     process, path = TRAININGS.get(name), training_folder(name, home)/"status.json"
     if process is not None and process.poll() is not None:
@@ -129,6 +134,7 @@ def _last_line(path):
     lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
     return lines[-1] if lines else "the training ended without a message"
 
+# %% ../nbs/7_doors/page.ipynb #80b07e34
 def running_trainings(
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> list[str]: # Names of voices
@@ -164,22 +170,26 @@ def describe_status(
     status: dict, # From `training_status`
 ) -> str:
     "A training's status in a line."
-    stage = f", stage {status['stage']} of {status['stages']} ({status['stage_name']})" if status.get("stage_name") and status["stages"] > 1 else ""
+    stage = ""
+    if status.get("stage_name") and status["stages"] > 1:
+        stage = f", stage {status['stage']} of {status['stages']} ({status['stage_name']})"
     left = f", about {describe_seconds(status['seconds_left'])} left" if status.get("seconds_left") else ""
     return (status["state"] + stage + left).capitalize()
 
+# %% ../nbs/7_doors/page.ipynb #33945643
 def bits_chart_rows(
     log: list[dict], # Rows of a training's log
-) -> dict[str, list]: # Columns `epoch`, counted through all stages, and `bits per character`; empty before the second epoch
+) -> dict[str, list]: # Columns `epoch`, through all stages, and `bits per character`; empty before the second epoch
     "The learning curve."
-    return {"epoch": list(range(1, len(log) + 1)), "bits per character": [r["bits_per_character"] for r in log]} if len(log) > 1 else {}
+    if len(log) <= 1: return {}
+    return {"epoch": list(range(1, len(log) + 1)), "bits per character": [r["bits_per_character"] for r in log]}
 
 def stage_rows(
     meta: dict, # The content of a `voice.json`
 ) -> list[dict]:
     "A voice's stages as a table."
-    return [{"stage": s["name"], "epochs": s["epochs"], "seconds": round(s["seconds"]), "bits per character": round(s["bits_per_character"], 3)}
-            for s in meta["stages"]]
+    return [{"stage": s["name"], "epochs": s["epochs"], "seconds": round(s["seconds"]),
+             "bits per character": round(s["bits_per_character"], 3)} for s in meta["stages"]]
 
 # %% ../nbs/7_doors/page.ipynb #cbc9ee13
 def make_report(

@@ -30,7 +30,8 @@ class CleanOptions:
     min_length: int = 2 # Characters that a cleaned tweet has at least
 
     def __post_init__(self):
-        if self.handles not in ("keep", "mask", "drop"): raise UsageError(f"handles is {self.handles!r}; expected keep, mask or drop")
+        if self.handles in ("keep", "mask", "drop"): return
+        raise UsageError(f"handles is {self.handles!r}; expected keep, mask or drop")
 
 # %% ../../nbs/1_data/clean.ipynb #09bc959f
 CUT_QUESTION = 110 # characters with the link; the shortest cut-off tweet in Kaggle's Elon Musk dataset has 114
@@ -51,9 +52,11 @@ def is_cut_off(
     return len(unescape(text)) >= CUT_QUESTION and bool(re.search(r"…$|\w\? https://t\.co/\w+$", text))
 
 # %% ../../nbs/1_data/clean.ipynb #cb8160cd
-_FTFY = ftfy.TextFixerConfig(unescape_html=False, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False)
+_FTFY = ftfy.TextFixerConfig(
+    unescape_html=False, uncurl_quotes=False, fix_latin_ligatures=False, fix_character_width=False)
 _LINK = re.compile(r"(?:https?://|\bpic\.twitter\.com/|\bt\.co/)\S*")
-_LOST_APOSTROPHE = re.compile(_LINK.pattern + r"|(?<=[A-Za-z])\?(?=(?:s|t|re|ve|ll|d|m)\b)") # links match first, to be left alone
+# links match first, to be left alone
+_LOST_APOSTROPHE = re.compile(_LINK.pattern + r"|(?<=[A-Za-z])\?(?=(?:s|t|re|ve|ll|d|m)\b)")
 _HASHTAG = re.compile(r"(?<![\w#])#\w+")
 
 # %% ../../nbs/1_data/clean.ipynb #b5370d86
@@ -98,26 +101,38 @@ def drop_reason(
     if len(row.clean) < options.min_length: return f"shorter than {options.min_length} characters"
     return ""
 
+# %% ../../nbs/1_data/clean.ipynb #68d485e1
+def _reasons(table, options):
+    "Why each row is not learnt from, duplicates included; empty for those that are."
+    reason = pd.Series([drop_reason(row, options) for row in table.itertuples()], index=table.index, dtype=object)
+    kept = table.clean[reason == ""].str.casefold()
+    reason[kept.index[kept.duplicated()]] = "duplicate"
+    return reason
+
 # %% ../../nbs/1_data/clean.ipynb #2bf5b846
 def clean_tweets(
     table: pd.DataFrame, # From `sources.read_tweets`
     options: CleanOptions = CleanOptions(), # What to keep
-) -> tuple[pd.DataFrame, dict]: # Kept rows with cleaned `text`, oldest first; report: `read`, `kept`, `dropped` {reason: tweets}, `characters`, `from`, `to`, `options`
+) -> tuple[pd.DataFrame, dict]: # Kept rows with cleaned `text`, oldest first; the report
     "Clean a table of tweets; raises `DataError` if none is left."
     table = in_order_of_time(table)
-    table["clean"] = [clean_text(t, options) if isinstance(t, str) and len(t) <= MAX_TWEET else "" for t in table.text]
-    reason = pd.Series([drop_reason(row, options) for row in table.itertuples()], index=table.index, dtype=object)
-    kept = table.clean[reason == ""].str.casefold()
-    reason[kept.index[kept.duplicated()]] = "duplicate"
+    short = lambda t: isinstance(t, str) and len(t) <= MAX_TWEET
+    table["clean"] = [clean_text(t, options) if short(t) else "" for t in table.text]
+    reason = _reasons(table, options)
     dropped = {r: int(n) for r, n in reason[reason != ""].value_counts().items()}
-    if (reason != "").all(): raise DataError(f"none of {len(table)} tweets can be learnt from: {describe_dropped(dropped)}")
+    if (reason != "").all():
+        raise DataError(f"none of {len(table)} tweets can be learnt from: {describe_dropped(dropped)}")
     clean = table[reason == ""].drop(columns="text").rename(columns=dict(clean="text"))
     clean = clean[["text", *(c for c in clean.columns if c != "text")]].reset_index(drop=True)
-    report = dict(read=len(table), kept=len(clean), dropped=dropped, characters=int(clean.text.str.len().sum()),
-                  **{"from": _day(clean.time.min()), "to": _day(clean.time.max())}, options=asdict(options))
-    return clean, report
+    return clean, _report(len(table), clean, dropped, options)
 
-def _day(time): return None if pd.isna(time) else str(time.date())
+# %% ../../nbs/1_data/clean.ipynb #1c8f8df3
+def _report(n_read, clean, dropped, options):
+    "`read`, `kept`, `dropped` {reason: tweets}, `characters`, `from`, `to`, `options`."
+    day = lambda time: None if pd.isna(time) else str(time.date())
+    period = {"from": day(clean.time.min()), "to": day(clean.time.max())}
+    return dict(read=n_read, kept=len(clean), dropped=dropped, characters=int(clean.text.str.len().sum()),
+                **period, options=asdict(options))
 
 def describe_dropped(
     dropped: dict[str, int], # Tweets by reason
@@ -134,8 +149,9 @@ def check_enough(
     "Whether there is enough to learn from; raises `DataError`."
     tweets, characters, dropped = report["kept"], report["characters"], describe_dropped(report["dropped"])
     if tweets < MIN_TWEETS or characters < MIN_CHARACTERS:
-        raise DataError(f"{tweets} tweets with {characters:,} characters are left of {report['read']} ({dropped}); expected at least "
-                        f"{MIN_TWEETS} tweets and {MIN_CHARACTERS:,} characters; add tweets, or keep more of these (`ulmtweet train --help`)")
+        raise DataError(f"{tweets} tweets with {characters:,} characters are left of {report['read']} ({dropped}); "
+                        f"expected at least {MIN_TWEETS} tweets and {MIN_CHARACTERS:,} characters; "
+                        "add tweets, or keep more of these (`ulmtweet train --help`)")
     if characters >= ADVISED_CHARACTERS: return ""
     return (f"{characters:,} characters are little: expect to hear the base model more than the person; "
             f"{ADVISED_CHARACTERS:,} or more make a better voice")

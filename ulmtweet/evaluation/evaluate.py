@@ -17,6 +17,7 @@ from itertools import accumulate, islice
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 
 from ..core import HANDLE, UlmtweetError, UsageError, home_folder, set_seed, sha256_file
 from ..data.split import Split
@@ -74,19 +75,25 @@ class NGrams:
 
     def padded(self, ids): return [EOT_ID] * (self.order - 1) + [*ids, EOT_ID]
 
-    def probability(self,
-        gram: tuple[int, ...], # Context and the id after it, at most `order` ids
-    ) -> float: # Above 0
-        "How probable the last id is after the ids before it."
-        if not gram: return 1 / self.size
-        return self.levels[-len(gram)].interpolate(gram, self.probability(gram[1:]))
+# %% ../../nbs/5_evaluation/evaluate.ipynb #b1d5e1dc
+@patch
+def probability(self: NGrams,
+    gram: tuple[int, ...], # Context and the id after it, at most `order` ids
+) -> float: # Above 0
+    "How probable the last id is after the ids before it."
+    if not gram: return 1 / self.size
+    return self.levels[-len(gram)].interpolate(gram, self.probability(gram[1:]))
 
-    def nats(self,
-        texts: Sequence[Sequence[int]], # As for training
-    ) -> list[float]: # Of each text with its end
-        "How surprising each text is."
-        k = self.order
-        return [-sum(math.log(self.probability(tuple(row[i:i + k]))) for i in range(len(row) - k + 1)) for row in map(self.padded, texts)]
+@patch
+def nats(self: NGrams,
+    texts: Sequence[Sequence[int]], # As for training
+) -> list[float]: # Of each text with its end
+    "How surprising each text is."
+    k, found = self.order, []
+    for row in map(self.padded, texts):
+        grams = (tuple(row[i:i + k]) for i in range(len(row) - k + 1))
+        found.append(-sum(map(math.log, map(self.probability, grams))))
+    return found
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #da962586
 class _Level:
@@ -97,16 +104,19 @@ class _Level:
             self.total[gram[:-1]] += n
             self.different[gram[:-1]] += 1
         once, twice = (sum(n == k for n in grams.values()) for k in (1, 2))
-        self.discount = once / (once + 2 * twice) if once and twice else 0.5 # Chen & Goodman, equation 18; too few grams have no estimate
+        # Chen & Goodman, equation 18; too few grams have no estimate
+        self.discount = once / (once + 2 * twice) if once and twice else 0.5
 
     def interpolate(self, gram, shorter):
         context = gram[:-1]
         if not self.total.get(context): return shorter
-        return (max(self.grams.get(gram, 0) - self.discount, 0) + self.discount * self.different[context] * shorter) / self.total[context]
+        counted = max(self.grams.get(gram, 0) - self.discount, 0)
+        return (counted + self.discount * self.different[context] * shorter) / self.total[context]
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #eeb2b73e
 TOKEN_ORDER, CHARACTER_ORDER = 3, 6 # best of 2 to 4 and 4 to 8 on the sample and on Kaggle's Elon Musk dataset
-COUNTED = 2_000_000 # characters that the n-grams count at most, of the newest tweets: more would take minutes and gigabytes
+# characters that the n-grams count at most, of the newest tweets: more would take minutes and gigabytes
+COUNTED = 2_000_000
 
 def newest(
     tweets: Sequence[str], # Oldest first
@@ -116,6 +126,7 @@ def newest(
     before = accumulate(len(t) for t in reversed(tweets))
     return list(tweets[len(tweets) - sum(n <= characters for n in before):])
 
+# %% ../../nbs/5_evaluation/evaluate.ipynb #0d385ac3
 def counting_rows(
     tokenizer: Tokens, # Of the voice
     train: Sequence[str], # What it learnt from
@@ -126,11 +137,11 @@ def counting_rows(
     ids, unseen = tokenizer.encode_many(train), tokenizer.encode_many(test)
     n_tokens, spelling = sum(len(u) + 1 for u in unseen), [tokenizer.spelling_nats(t) for t in test]
     row = lambda nats: surprise_row([n + s for n, s in zip(nats, spelling)], test, n_tokens)
-    kinds = dict(unigram=1, kneser_ney_tokens=TOKEN_ORDER)
-    return dict(
-        uniform=row([(len(u) + 1) * math.log(len(tokenizer)) for u in unseen]),
-        **{name: row(NGrams(ids, order, len(tokenizer)).nats(unseen)) for name, order in kinds.items()},
-        kneser_ney_characters=surprise_row(NGrams(chars.encode_many(train), CHARACTER_ORDER, len(chars)).nats(chars.encode_many(test)), test))
+    tokens = lambda order: row(NGrams(ids, order, len(tokenizer)).nats(unseen))
+    rows = dict(uniform=row([(len(u) + 1) * math.log(len(tokenizer)) for u in unseen]),
+                unigram=tokens(1), kneser_ney_tokens=tokens(TOKEN_ORDER))
+    characters = NGrams(chars.encode_many(train), CHARACTER_ORDER, len(chars)).nats(chars.encode_many(test))
+    return rows | dict(kneser_ney_characters=surprise_row(characters, test))
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #5a1fcb8a
 def voice_row(
@@ -145,22 +156,28 @@ def held_out_split(
     voice: Voice, # With its tweets
 ) -> Split: # What it learnt from, what it was chosen by, what it was tested on
     "The tweets of a voice; raises `UsageError` if they are not there."
-    if voice.originals and voice.held_out.get("test"): return Split(voice.originals, voice.held_out.get("valid", []), voice.held_out["test"])
-    raise UsageError(f"the voice {voice.name!r} has no tweets to be measured on (trained with --no-originals?); train it again with them")
+    held_out = voice.held_out
+    if voice.originals and held_out.get("test"):
+        return Split(voice.originals, held_out.get("valid", []), held_out["test"])
+    raise UsageError(f"the voice {voice.name!r} has no tweets to be measured on (trained with --no-originals?); "
+                     "train it again with them")
 
+# %% ../../nbs/5_evaluation/evaluate.ipynb #9ec01001
 def base_of(
     voice: Voice, # Whose description names its base
     home=None, # As for `core.home_folder`
 ) -> Voice | None: # None if there was none, or it is not here any more, or has changed
     "The base that a voice was made from, with the voice's words."
     name, sha256 = voice.meta["base"]["name"], voice.meta["base"].get("sha256")
-    if not sha256 or name == "wt103" and not (home_folder(home)/"bases"/name).is_dir(): return None # nothing is downloaded for this
+    if not sha256: return None
+    if name == "wt103" and not (home_folder(home)/"bases"/name).is_dir(): return None # nothing is downloaded for this
     try: base = load_base(name, home)
     except UlmtweetError: return None
     if sha256_file(base.folder/"model.safetensors") != sha256: return None
     if base.tokenizer.kind == "word" and base.meta.get("kind") == "base": return with_words(base, voice.tokenizer)
     return base
 
+# %% ../../nbs/5_evaluation/evaluate.ipynb #6860f321
 def same_recipe(
     voice: Voice, # Any voice
 ) -> Recipe: # Learning rate, epochs and dropout are chosen anew
@@ -173,11 +190,14 @@ def from_scratch(
 ) -> Voice: # Not saved
     "The same network trained on the person's tweets alone, with the same split, tokens and epochs."
     epochs = sum(stage["epochs"] for stage in voice.meta["stages"])
-    recipe = replace(same_recipe(voice), lr=SCRATCH_LR, epochs=epochs) # twice as many, at the finder's rate, gave .2 % fewer bits
+    # twice as many, at the finder's rate, gave .2 % fewer bits
+    recipe = replace(same_recipe(voice), lr=SCRATCH_LR, epochs=epochs)
     with tempfile.TemporaryDirectory() as home:
-        training = prepare_training(held_out_split(voice), "scratch", "none", voice.tokenizer.kind, recipe, home, progress)
+        kind = voice.tokenizer.kind
+        training = prepare_training(held_out_split(voice), "scratch", "none", kind, recipe, home, progress)
         set_seed(training.recipe.seed)
-        training.model, training.tokenizer = AWDLSTM(**voice.model.shape, drop_mult=training.recipe.drop_mult), voice.tokenizer
+        training.model = AWDLSTM(**voice.model.shape, drop_mult=training.recipe.drop_mult)
+        training.tokenizer = voice.tokenizer
         return run_training(training)
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #24dcd616
@@ -186,12 +206,13 @@ def prediction_rows(
     scratch: bool = True, # Whether to train the same network from scratch, which takes as long as the voice took
     progress: Callable = lambda status: None, # As for `train.fine_tune`
     home=None, # As for `core.home_folder`
-) -> dict[str, dict]: # `surprise_row` by name: `uniform`, `unigram`, `kneser_ney_tokens`, `kneser_ney_characters`, `base`, `scratch`, `voice`
+) -> dict[str, dict]: # `surprise_row` by name: those of `counting_rows`, `base`, `scratch`, `voice`
     "How well a voice predicts the newest tweets, beside baselines; raises `UsageError`."
     split = held_out_split(voice)
     rows = counting_rows(voice.tokenizer, split.train, split.test)
     if base := base_of(voice, home): rows["base"] = voice_row(base, split.test)
-    if scratch and voice.meta["base"]["name"] != "none": rows["scratch"] = voice_row(from_scratch(voice, progress), split.test)
+    if scratch and voice.meta["base"]["name"] != "none":
+        rows["scratch"] = voice_row(from_scratch(voice, progress), split.test)
     return rows | dict(voice=voice_row(voice, split.test))
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #dbc3937b
@@ -203,23 +224,32 @@ def guesses(
     ranks = np.concatenate([r.numpy() for r in token_nats(voice.model, voice.tokenizer, tweets)[1]])
     return dict(top1=float((ranks < 1).mean()), top5=float((ranks < 5).mean()), tokens=len(ranks))
 
+# %% ../../nbs/5_evaluation/evaluate.ipynb #04fa6fd1
+def _tokens_of_handles(tokenizer, text):
+    "Characters of each token, the end of the tweet included, and whether a part of an @handle is in it."
+    ids = tokenizer.encode(text)
+    ends = [len(tokenizer.decode(ids[:i])) for i in range(1, len(ids) + 1)] + [len(text) + 1]
+    places = list(zip([0, *ends], ends))
+    spans = [m.span() for m in HANDLE.finditer(text)]
+    inside = [any(start < b and end > a for a, b in spans) for start, end in places]
+    return [end - start for start, end in places], inside
+
+# %% ../../nbs/5_evaluation/evaluate.ipynb #166ed772
 def without_handles(
     voice: Voice, # With subwords or characters, which say where a token stands
     tweets: Sequence[str], # Held-out tweets
-) -> dict | None: # `bits_per_character` of the rest, `characters` and `bits`: the handles' share of both; None for words
+) -> dict | None: # `bits_per_character` of the rest; `characters`, `bits`: the handles' share of both; None for words
     "Bits per character when tokens that have a part of an @handle are left out, with their characters."
     if voice.tokenizer.kind == "word": return None
     nats, lengths, inside = [], [], []
     for text, surprise in zip(tweets, token_nats(voice.model, voice.tokenizer, tweets)[0]):
-        ids = voice.tokenizer.encode(text)
-        ends = [len(voice.tokenizer.decode(ids[:i])) for i in range(1, len(ids) + 1)] + [len(text) + 1]
-        spans = [m.span() for m in HANDLE.finditer(text)]
+        characters, of_handles = _tokens_of_handles(voice.tokenizer, text)
         nats += surprise.tolist()
-        lengths += [end - start for start, end in zip([0, *ends], ends)]
-        inside += [any(start < b and end > a for a, b in spans) for start, end in zip([0, *ends], ends)]
-    nats, lengths, inside = np.array(nats) / math.log(2), np.array(lengths), np.array(inside, bool)
-    return dict(bits_per_character=float(nats[~inside].sum() / lengths[~inside].sum()),
-                characters=float(lengths[inside].sum() / lengths.sum()), bits=float(nats[inside].sum() / nats.sum()))
+        lengths += characters
+        inside += of_handles
+    bits, lengths, inside = np.array(nats) / math.log(2), np.array(lengths), np.array(inside, bool)
+    return dict(bits_per_character=float(bits[~inside].sum() / lengths[~inside].sum()),
+                characters=float(lengths[inside].sum() / lengths.sum()), bits=float(bits[inside].sum() / bits.sum()))
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #667aca26
 IMITATING = Sampling(max_copied=1.) # the defaults, but copies are left in, to be counted
@@ -259,10 +289,13 @@ def start_of(
     home=None, # As for `core.home_folder`
 ) -> str | Path: # As `train.prepare_training` takes it
     "What a voice was trained from; raises `UsageError` if it is not there any more."
-    if voice.meta["base"]["name"] == "none": return "none"
+    name = voice.meta["base"]["name"]
+    if name == "none": return "none"
     if base := base_of(voice, home): return base.folder
-    raise UsageError(f"the base {voice.meta['base']['name']!r} that the voice {voice.name!r} was made from is not here, or has changed; leave --curve out, or train the voice again")
+    raise UsageError(f"the base {name!r} that the voice {voice.name!r} was made from is not here, or has changed; "
+                     "leave --curve out, or train the voice again")
 
+# %% ../../nbs/5_evaluation/evaluate.ipynb #88079452
 def size_curve(
     voice: Voice, # With its tweets
     sizes: Sequence[float] = SIZES, # Shares of its training tweets, above 0 up to 1
@@ -272,11 +305,13 @@ def size_curve(
     "How well voices predict that learnt from fewer tweets; raises `UsageError` if the base is not there."
     split, rows, base = held_out_split(voice), [], start_of(voice, home)
     for i, share in enumerate(sizes):
-        part = split.train[-max(round(len(split.train) * share), 10):]
+        fewer = split._replace(train=split.train[-max(round(len(split.train) * share), 10):])
+        so_far = lambda status: progress(status | dict(fraction=(i + status["fraction"]) / len(sizes)))
+        settings = (base, voice.tokenizer.kind, same_recipe(voice))
         with tempfile.TemporaryDirectory() as work:
-            made = run_training(prepare_training(split._replace(train=part), "part", base, voice.tokenizer.kind, same_recipe(voice), work,
-                                                 lambda status: progress(status | dict(fraction=(i + status["fraction"]) / len(sizes)))))
-        rows.append(dict(tweets=len(part), bits_per_character=made.meta["metrics"]["test"]["bits_per_character"]))
+            made = run_training(prepare_training(fewer, "part", *settings, work, so_far))
+        bits = made.meta["metrics"]["test"]["bits_per_character"]
+        rows.append(dict(tweets=len(fewer.train), bits_per_character=bits))
     return rows
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #bea23178
@@ -289,20 +324,25 @@ def who_said_it(
     if not text.strip(): raise UsageError("the text is empty; expected a tweet")
     nats = np.array([tweet_nats(v.model, v.tokenizer, [text])[0] for v in voices])
     share = np.exp(nats.min() - nats)
-    rows = [dict(voice=v.name, probability=float(p), bits_per_character=float(n / math.log(2) / (len(text) + 1))) for v, p, n in zip(voices, share / share.sum(), nats)]
+    bits = [float(n / math.log(2) / (len(text) + 1)) for n in nats]
+    rows = [dict(voice=v.name, probability=float(p), bits_per_character=b)
+            for v, p, b in zip(voices, share / share.sum(), bits)]
     return sorted(rows, key=lambda r: -r["probability"])
+
+# %% ../../nbs/5_evaluation/evaluate.ipynb #cf00cf1a
+def _compared(person, voices):
+    "A row of `compare_voices`."
+    test = held_out_split(person).test
+    nats = {v.name: tweet_nats(v.model, v.tokenizer, test) for v in voices}
+    right = [min(nats, key=lambda name: nats[name][i]) == person.name for i in range(len(test))]
+    rest, figures = without_handles(person, test), surprise_row(nats[person.name], test)
+    return dict(voice=person.name, tweets=len(test),
+                bits_per_character=figures["bits_per_character"], interval=figures["interval"],
+                without_handles=rest and rest["bits_per_character"], recognised=sum(right) / len(right),
+                by={name: surprise_row(n, test)["bits_per_character"] for name, n in nats.items()})
 
 def compare_voices(
     voices: Sequence[Voice], # With their tweets
-) -> list[dict]: # A row a voice, the hardest to predict first: `voice`, `tweets`, `bits_per_character`, `interval`, `without_handles`, `recognised`, `by` (each voice's bits on these tweets)
+) -> list[dict]: # A row a voice, hardest first: figures, `recognised`, `by` (each voice's bits on these tweets)
     "Whose newest tweets are hard to predict, and how many of them are recognised as theirs."
-    rows = []
-    for own in voices:
-        test = held_out_split(own).test
-        nats = {v.name: tweet_nats(v.model, v.tokenizer, test) for v in voices}
-        right = [min(nats, key=lambda name: nats[name][i]) == own.name for i in range(len(test))]
-        rest = without_handles(own, test)
-        rows.append(dict(voice=own.name, tweets=len(test), **{k: v for k, v in surprise_row(nats[own.name], test).items() if k != "perplexity_per_token"},
-                         without_handles=rest and rest["bits_per_character"], recognised=sum(right) / len(right),
-                         by={name: surprise_row(n, test)["bits_per_character"] for name, n in nats.items()}))
-    return sorted(rows, key=lambda r: -r["bits_per_character"])
+    return sorted((_compared(v, voices) for v in voices), key=lambda r: -r["bits_per_character"])

@@ -28,19 +28,23 @@ from .kept_judge import KeptJudge
 from .style import word_rates
 
 # %% ../../nbs/5_evaluation/judge.ipynb #fb738ac5
-GRID = dict(n_estimators=[100, 200, 300], criterion=["gini", "entropy"], max_depth=[None, 2, 6, 10], min_samples_split=[5, 10], min_samples_leaf=[3, 6]) # Elm's
-BEST = dict(n_estimators=300, criterion="entropy", max_depth=None, min_samples_split=5, min_samples_leaf=3) # what it chose there
+GRID = dict(n_estimators=[100, 200, 300], criterion=["gini", "entropy"], max_depth=[None, 2, 6, 10],
+            min_samples_split=[5, 10], min_samples_leaf=[3, 6]) # Elm's
+# what it chose there
+BEST = dict(n_estimators=300, criterion="entropy", max_depth=None, min_samples_split=5, min_samples_leaf=3)
 
 def classifiers(
     seed: int = 0, # Of the forest
     forest: dict = BEST, # Its settings
 ) -> dict[str, Pipeline]: # `naive_bayes`, `random_forest`, `logistic_characters`; untrained, label 1 is real
     "The judges."
-    grams = lambda: TfidfVectorizer(ngram_range=(1, 3), max_features=200_000) # as Elm's, but stop words stay: they are style too
-    return dict(naive_bayes=make_pipeline(grams(), MultinomialNB()),
-                random_forest=make_pipeline(grams(), RandomForestClassifier(**forest, n_jobs=-1, random_state=seed)),
-                logistic_characters=make_pipeline(TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), lowercase=False, sublinear_tf=True, max_features=200_000),
-                                                  LogisticRegression(C=3., max_iter=1000)))
+    most = dict(max_features=200_000)
+    words = lambda: TfidfVectorizer(ngram_range=(1, 3), **most) # as Elm's, but stop words stay: they are style too
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 5), lowercase=False, sublinear_tf=True, **most)
+    trees = RandomForestClassifier(**forest, n_jobs=-1, random_state=seed)
+    return dict(naive_bayes=make_pipeline(words(), MultinomialNB()),
+                random_forest=make_pipeline(words(), trees),
+                logistic_characters=make_pipeline(characters, LogisticRegression(C=3., max_iter=1000)))
 
 # %% ../../nbs/5_evaluation/judge.ipynb #edfd54a3
 FOLDS, REPEATS = 5, 2 # so that four fifths are learnt from; repetitions with other folds
@@ -53,15 +57,19 @@ def equal_piles(
     "As many of either, none twice in the same pile; raises `UsageError` if there are too few."
     piles = [list({t.casefold(): t for t in pile}.values()) for pile in (real, generated)]
     n, rng = min(map(len, piles)), np.random.default_rng(seed)
-    if n < 2 * FOLDS: raise UsageError(f"{n} different tweets in one of the piles are too few to judge; expected {2 * FOLDS} or more")
+    if n < 2 * FOLDS:
+        raise UsageError(f"{n} different tweets in one of the piles are too few to judge; expected {2 * FOLDS} or more")
     tweets = [pile[i] for pile in piles for i in np.sort(rng.choice(len(pile), n, replace=False))]
     return tweets, np.repeat([1, 0], n)
 
+# %% ../../nbs/5_evaluation/judge.ipynb #95ce7b36
 @contextmanager
 def needing_words():
     "Raise `UsageError` where scikit-learn finds no word of two letters or more."
     try: yield
-    except ValueError as e: raise UsageError(f"the tweets can't be judged ({str(e).splitlines()[0]}); expected tweets with words") from None
+    except ValueError as e:
+        reason = str(e).splitlines()[0]
+        raise UsageError(f"the tweets can't be judged ({reason}); expected tweets with words") from None
 
 def judged(
     classifier: Pipeline, # Untrained
@@ -70,11 +78,12 @@ def judged(
     seed: int = 0, # Of the folds
 ) -> np.ndarray: # (n,) how probably each tweet is real, by a classifier that has not seen it
     "Judge every tweet once."
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed) # the same tweet in both piles stays in one fold
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed) # a tweet in both piles stays in one fold
     _, groups = np.unique([t.casefold() for t in tweets], return_inverse=True)
     found, tweets = np.full(len(tweets), np.nan), np.array(tweets, object)
     for learn, test in folds.split(tweets, labels, groups):
-        found[test] = clone(classifier).fit(tweets[learn], labels[learn]).predict_proba(tweets[test])[:, 1].round(9) # a forest adds its trees in any order
+        learnt = clone(classifier).fit(tweets[learn], labels[learn])
+        found[test] = learnt.predict_proba(tweets[test])[:, 1].round(9) # a forest adds its trees in any order
     return found
 
 # %% ../../nbs/5_evaluation/judge.ipynb #a3fb8a45
@@ -84,11 +93,11 @@ def tuned_forest(
     grid: dict[str, list] = GRID, # Settings to try
     seed: int = 0, # Of piles and forest
 ) -> dict: # The settings that were right most often
-    "Choose the forest's settings as Elm did: each of the 96 is tried on either half of the tweets, which takes minutes."
-    tweets, labels = equal_piles(real, generated, seed)
-    search = GridSearchCV(classifiers(seed)["random_forest"], {f"randomforestclassifier__{k}": v for k, v in grid.items()}, cv=2)
+    "Choose the forest's settings as Elm did: each of the 96 is tried on either half of the tweets; takes minutes."
+    (tweets, labels), step = equal_piles(real, generated, seed), "randomforestclassifier__"
+    search = GridSearchCV(classifiers(seed)["random_forest"], {step + k: v for k, v in grid.items()}, cv=2)
     with needing_words(): search.fit(tweets, labels)
-    return {k.removeprefix("randomforestclassifier__"): v for k, v in search.best_params_.items()}
+    return {k.removeprefix(step): v for k, v in search.best_params_.items()}
 
 # %% ../../nbs/5_evaluation/judge.ipynb #45f00602
 def drawn_aucs(
@@ -96,13 +105,15 @@ def drawn_aucs(
     scores: np.ndarray, # (n,)
     times: np.ndarray, # (draws, n) that each tweet is drawn
 ) -> np.ndarray: # (draws,) 0.5 where one of the piles is empty
-    "The area under the curve in each draw: the share of pairs, a real and a generated tweet, that are in order; equal scores count half."
+    "The share of pairs, a real and a generated tweet, that are in order, in each draw; equal scores count half."
     order = scores.argsort()
     firsts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf)) # of equal scores
     real, generated = (np.add.reduceat(times[:, order] * (labels[order] == k), firsts, axis=1) for k in (1, 0))
     pairs = real.sum(1) * generated.sum(1)
-    return np.where(pairs, (real * (generated.cumsum(1) - generated / 2)).sum(1) / np.maximum(pairs, 1), 0.5)
+    in_order = (real * (generated.cumsum(1) - generated / 2)).sum(1)
+    return np.where(pairs, in_order / np.maximum(pairs, 1), 0.5)
 
+# %% ../../nbs/5_evaluation/judge.ipynb #0ff42464
 def auc_interval(
     labels: np.ndarray, # (n,) 1 for real
     scores: np.ndarray, # (repeats, n), NaN where a tweet was not judged
@@ -112,11 +123,32 @@ def auc_interval(
     "Bootstrap interval of the area under the curve, in the mean of the repetitions."
     rng, times = np.random.default_rng(seed), np.zeros((draws, len(labels)))
     for row in times:
-        for k in (0, 1): row += np.bincount(rng.choice(np.flatnonzero(labels == k), (labels == k).sum()), minlength=len(labels))
+        for k in (0, 1):
+            drawn = rng.choice(np.flatnonzero(labels == k), (labels == k).sum())
+            row += np.bincount(drawn, minlength=len(labels))
     there = ~np.isnan(scores)
-    low, high = np.quantile(np.mean([drawn_aucs(labels[on], s[on], times[:, on]) for s, on in zip(scores, there)], 0), [0.025, 0.975])
+    aucs = np.mean([drawn_aucs(labels[on], s[on], times[:, on]) for s, on in zip(scores, there)], 0)
+    low, high = np.quantile(aucs, [0.025, 0.975])
     return float(low), float(high)
 
+# %% ../../nbs/5_evaluation/judge.ipynb #53711694
+def _scores(classifier, piles, column, seed):
+    "(repeats, n) how probably real each tweet is, NaN where it was not in the pile."
+    scores = np.full((len(piles), len(column)), np.nan)
+    for i, (tweets, labels) in enumerate(piles):
+        columns = [column[t, int(k)] for t, k in zip(tweets, labels)]
+        with needing_words(): scores[i, columns] = judged(classifier, tweets, labels, seed + i)
+    return scores
+
+def _figures(scores, labels, seed):
+    "`accuracy`, `interval` (95 %, over the tweets), `auc`, `auc_interval`."
+    there = ~np.isnan(scores)
+    right, times = (there & ((scores > 0.5) == labels)).sum(0), there.sum(0)
+    aucs = [roc_auc_score(labels[on], s[on]) for s, on in zip(scores, there)]
+    return dict(accuracy=float(right.sum() / times.sum()), interval=bootstrap_interval(right, times),
+                auc=float(np.mean(aucs)), auc_interval=auc_interval(labels, scores, seed))
+
+# %% ../../nbs/5_evaluation/judge.ipynb #cacd1d35
 def real_or_generated(
     real: Sequence[str], # Tweets of the person that the voice has not learnt from
     generated: Sequence[str], # Tweets of the voice, or whatever is to be told from the real ones
@@ -124,7 +156,7 @@ def real_or_generated(
     seed: int = 0, # Of piles, folds and forest
     forest: dict = BEST, # Settings of the random forest
     progress: Callable[[str], None] = lambda name: None, # Called with the judge that begins
-) -> dict[str, dict]: # By judge: `accuracy`, `interval` (95 %, over the tweets), `auc`, `auc_interval`, `tweets`; and `real`: how probably real each tweet is, by tweet
+) -> dict[str, dict]: # By judge: figures, `tweets`, and `real`: how probably real each tweet is, by tweet
     "How well each judge tells real tweets from generated ones; raises `UsageError`."
     piles = [equal_piles(real, generated, seed + i) for i in range(repeats)]
     all_tweets = list(dict.fromkeys((t, int(k)) for tweets, labels in piles for t, k in zip(tweets, labels)))
@@ -132,14 +164,9 @@ def real_or_generated(
     results = {}
     for name, classifier in classifiers(seed, forest).items():
         progress(name)
-        scores = np.full((repeats, len(all_tweets)), np.nan)
-        for i, (tweets, ks) in enumerate(piles):
-            with needing_words(): scores[i, [column[t, int(k)] for t, k in zip(tweets, ks)]] = judged(classifier, tweets, ks, seed + i)
-        there = ~np.isnan(scores)
-        right, times = (there & ((scores > 0.5) == labels)).sum(0), there.sum(0)
-        aucs = [roc_auc_score(labels[on], s[on]) for s, on in zip(scores, there)]
-        results[name] = dict(accuracy=float(right.sum() / times.sum()), interval=bootstrap_interval(right, times), auc=float(np.mean(aucs)),
-                             auc_interval=auc_interval(labels, scores, seed), tweets=len(piles[0][0]), real=[(t, k, float(s)) for (t, k), s in zip(all_tweets, np.nanmean(scores, 0))])
+        scores = _scores(classifier, piles, column, seed)
+        means = [(t, k, float(s)) for (t, k), s in zip(all_tweets, np.nanmean(scores, 0))]
+        results[name] = dict(**_figures(scores, labels, seed), tweets=len(piles[0][0]), real=means)
     return results
 
 # %% ../../nbs/5_evaluation/judge.ipynb #bce21b1b
@@ -148,7 +175,7 @@ def telling_words(
     generated: Sequence[str], # As for `real_or_generated`
     n: int = 15, # Words, or two or three in a row
     seed: int = 0, # Of the forest
-) -> list[dict]: # `words`, `importance` (all features' add up to 1), `real`, `generated` (shares of the tweets), the most important first
+) -> list[dict]: # `words`, `importance` (share), `real`, `generated` (shares of the tweets), most important first
     "What a forest looks at when it tells real from generated."
     tweets, labels = equal_piles(real, generated, seed)
     model = classifiers(seed)["random_forest"].fit(tweets, labels)
@@ -161,21 +188,24 @@ def telling_words(
     return [dict(words=str(names[i]), importance=float(importances[i]), real=float(a), generated=float(b))
             for i, a, b in zip(best, share(1), share(0)) if importances[i]]
 
+# %% ../../nbs/5_evaluation/judge.ipynb #24dc2a82
 def outcome_words(
     result: dict, # Of one judge, from `real_or_generated`
     n: int = 8, # Words of each
 ) -> list[dict]: # `tweets` (which ones), `share` (of that pile), `words`
-    "The most frequent words of the tweets that were judged rightly and wrongly, as far as they are more frequent there."
-    rows, judged = [], result["real"]
-    for k, name in ((1, "real"), (0, "generated")):
-        pile = [(t, (s > 0.5) == k) for t, label, s in judged if label == k]
+    "The most frequent words of the tweets judged rightly and wrongly, as far as they are more frequent there."
+    rows = []
+    for k, name, other in ((1, "real", "generated"), (0, "generated", "real")):
+        pile = [(t, (s > 0.5) == k) for t, label, s in result["real"] if label == k]
         for right in (True, False):
-            some, others = ([t for t, r in pile if r == which] for which in (right, not right))
-            rates, elsewhere = word_rates(some), word_rates(others)
-            rows.append(dict(tweets=f"{name}, taken for {name if right else ('generated' if k else 'real')}", share=len(some) / len(pile),
-                             words=[w for w in rates if rates[w] > elsewhere.get(w, 0)][:n]))
+            chosen, rest = ([t for t, r in pile if r == which] for which in (right, not right))
+            rates, elsewhere = word_rates(chosen), word_rates(rest)
+            more_frequent = [w for w in rates if rates[w] > elsewhere.get(w, 0)]
+            rows.append(dict(tweets=f"{name}, taken for {name if right else other}", share=len(chosen) / len(pile),
+                             words=more_frequent[:n]))
     return rows
 
+# %% ../../nbs/5_evaluation/judge.ipynb #444771e0
 def extremes(
     result: dict, # Of one judge, from `real_or_generated`
     n: int = 5, # Tweets of each
@@ -191,13 +221,15 @@ def describe_judgement(
     drift: dict | None = None, # The same judge's on older and newest real tweets
 ) -> str:
     "What an accuracy means."
-    (low, high), text = judged["interval"], f"right {judged['accuracy']:.0%} of the time"
-    text += f" ({low:.0%} to {high:.0%}), where guessing gives 50 %"
+    accuracy, (low, high) = judged["accuracy"], judged["interval"]
+    text = f"right {accuracy:.0%} of the time ({low:.0%} to {high:.0%}), where guessing gives 50 %"
     if drift is None: return text
-    more = judged["accuracy"] - drift["accuracy"]
-    beside = f"older and newest real tweets are told apart {drift['accuracy']:.0%} of the time ({drift['interval'][0]:.0%} to {drift['interval'][1]:.0%})"
-    if more <= math.hypot(judged["accuracy"] - low, drift["interval"][1] - drift["accuracy"]): return f"{text}; {beside}, so the imitation is as close as the person's own past, as far as this many tweets can tell"
-    return f"{text}; {beside}, so {100 * more:.0f} points are the voice's own"
+    past, (past_low, past_high) = drift["accuracy"], drift["interval"]
+    text += f"; older and newest real tweets are told apart {past:.0%} of the time ({past_low:.0%} to {past_high:.0%})"
+    if accuracy - past <= math.hypot(accuracy - low, past_high - past):
+        return (f"{text}, so the imitation is as close as the person's own past, "
+                "as far as this many tweets can tell")
+    return f"{text}, so {100 * (accuracy - past):.0f} points are the voice's own"
 
 # %% ../../nbs/5_evaluation/judge.ipynb #1a6ffb3b
 def learn_judge(

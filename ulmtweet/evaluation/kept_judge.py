@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from fastcore.basics import patch
 from safetensors.numpy import load as load_arrays, save as save_arrays
 
 from ..core import ModelError, UsageError, atomic_write, read_json, sha256_file
@@ -45,12 +46,14 @@ class KeptJudge:
         "How probably each tweet is real."
         return [self._one(t) for t in tweets]
 
-    def _one(self, tweet):
-        counts = Counter(g for g in character_groups(tweet) if g in self.column)
-        at = np.array([self.column[g] for g in counts], int)
-        vector = (1 + np.log(np.array([*counts.values()], float))) * self.idf[at]
-        score = self.bias + float(vector @ self.weights[at]) / max(float(np.linalg.norm(vector)), 1e-12)
-        return 1 / (1 + math.exp(-score)) if score > -700 else 0.
+# %% ../../nbs/5_evaluation/kept_judge.ipynb #7e70aca9
+@patch
+def _one(self: KeptJudge, tweet):
+    counts = Counter(g for g in character_groups(tweet) if g in self.column)
+    known = np.array([self.column[g] for g in counts], int)
+    vector = (1 + np.log(np.array([*counts.values()], float))) * self.idf[known]
+    score = self.bias + float(vector @ self.weights[known]) / max(float(np.linalg.norm(vector)), 1e-12)
+    return 1 / (1 + math.exp(-score)) if score > -700 else 0.
 
 # %% ../../nbs/5_evaluation/kept_judge.ipynb #aed6523e
 NAME = "judge.safetensors"
@@ -60,16 +63,19 @@ def save_judge(
     folder: str | Path, # Of the voice
 ) -> str: # Checksum of the file, for the report
     "Write what a judge learnt; raises `StorageError`."
-    numbers = dict(groups=np.frombuffer("\n".join(judge.groups).encode("utf-8"), np.uint8), idf=judge.idf, weights=judge.weights, bias=np.array([judge.bias]))
+    groups = np.frombuffer("\n".join(judge.groups).encode("utf-8"), np.uint8)
+    numbers = dict(groups=groups, idf=judge.idf, weights=judge.weights, bias=np.array([judge.bias]))
     atomic_write(Path(folder)/NAME, save_arrays(numbers))
     return sha256_file(Path(folder)/NAME)
 
+# %% ../../nbs/5_evaluation/kept_judge.ipynb #182e2e5e
 def _load(folder):
     path, digest = folder/NAME, read_json(folder/"report.json").get("judge")
     if not path.is_file() or sha256_file(path) != digest: raise ModelError(f"{path} is not the report's judge")
     try:
         numbers = load_arrays(path.read_bytes())
-        judge = KeptJudge(bytes(numbers["groups"]).decode("utf-8").split("\n"), numbers["idf"], numbers["weights"], float(numbers["bias"][0]))
+        groups = bytes(numbers["groups"]).decode("utf-8").split("\n")
+        judge = KeptJudge(groups, numbers["idf"], numbers["weights"], float(numbers["bias"][0]))
     except Exception as e: # whatever the parser objects to
         raise ModelError(f"{path} is not readable ({e})") from None
     n = len(judge.column)
@@ -84,4 +90,5 @@ def learnt_judge(
     try: return _load(voice.folder)
     except (ModelError, TypeError):
         if not needed: return None
-        raise UsageError(f"there is no judge of the voice {voice.name!r}; a report trains it: ulmtweet report {voice.name} --quick") from None
+        raise UsageError(f"there is no judge of the voice {voice.name!r}; a report trains it: "
+                         f"ulmtweet report {voice.name} --quick") from None

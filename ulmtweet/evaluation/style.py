@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import chain, combinations
 
 import numpy as np
+from fastcore.basics import patch
 from sklearn.decomposition import LatentDirichletAllocation
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer, TfidfVectorizer
 from sklearn.neighbors import NearestNeighbors
@@ -30,28 +31,32 @@ def words(
     "The words of a tweet."
     return [w.casefold().replace("’", "'") for w in WORD.findall(text)]
 
-_ALSO_EMPTY = {"did", "does", "don't", "can't", "won't", "isn't", "doesn't", "didn't", "i'm"} # missing among scikit-learn's
+# missing among scikit-learn's
+_ALSO_EMPTY = {"did", "does", "don't", "can't", "won't", "isn't", "doesn't", "didn't", "i'm"}
 
 def is_content(
     word: str, # From `words`
 ) -> bool:
     "Whether a word says something: no stop word, no number, no single letter."
-    return len(word) > 1 and not word.isdigit() and word.split("'")[0] not in ENGLISH_STOP_WORDS and word not in _ALSO_EMPTY
+    if len(word) <= 1 or word.isdigit(): return False
+    return word.split("'")[0] not in ENGLISH_STOP_WORDS and word not in _ALSO_EMPTY
 
+# %% ../../nbs/5_evaluation/style.ipynb #d88424d3
 def word_rates(
     tweets: Sequence[str], # Any tweets
 ) -> dict[str, float]: # Times a thousand words, the most frequent first
     "How often each word that says something is used."
     counted = Counter(chain.from_iterable(map(words, tweets)))
     total = max(counted.total(), 1)
-    return {w: 1000 * n / total for w, n in sorted(counted.items(), key=lambda c: (-c[1], c[0])) if is_content(w)}
+    in_order = sorted(counted.items(), key=lambda c: (-c[1], c[0]))
+    return {w: 1000 * n / total for w, n in in_order if is_content(w)}
 
 def top_words(
     real: Sequence[str], # What the person wrote
     generated: Sequence[str], # What the voice wrote
     n: int = 20, # Words
 ) -> list[dict]: # `word`, `real`, `generated` (times a thousand words), the person's favourites first
-    "The person's most frequent words, and how often the voice uses them; rates can be compared whatever the number of tweets."
+    "The person's most frequent words, and how often the voice uses them."
     theirs, ours = word_rates(real), word_rates(generated)
     return [dict(word=w, real=rate, generated=ours.get(w, 0.)) for w, rate in list(theirs.items())[:n]]
 
@@ -64,6 +69,9 @@ class Feature:
 
 def _per_tweet(pattern): return lambda t: len(re.findall(pattern, t))
 
+def _capitals(t): return 100 * sum(c.isupper() for c in t) / max(sum(c.isalpha() for c in t), 1)
+
+# %% ../../nbs/5_evaluation/style.ipynb #1a70daaa
 FEATURES = [
     Feature("characters", len),
     Feature("words", lambda t: len(words(t))),
@@ -73,7 +81,7 @@ FEATURES = [
     Feature("exclamation marks", _per_tweet("!")),
     Feature("commas", _per_tweet(",")),
     Feature("quotation marks", _per_tweet('["“”]')),
-    Feature("capital letters, % of the letters", lambda t: 100 * sum(c.isupper() for c in t) / max(sum(c.isalpha() for c in t), 1)),
+    Feature("capital letters, % of the letters", _capitals),
     Feature("digits", _per_tweet(r"\d")),
     Feature("emoji", lambda t: len(EMOJI.findall(t))),
     Feature("@handles", lambda t: len(HANDLE.findall(t))),
@@ -81,15 +89,17 @@ FEATURES = [
     Feature("begins with a handle, %", lambda t: 100 * t.startswith("@")),
 ]
 
+# %% ../../nbs/5_evaluation/style.ipynb #0744c1f8
 def feature_rows(
     real: Sequence[str], # What the person wrote, at least one
     generated: Sequence[str], # What the voice wrote, at least one
-) -> list[dict]: # `feature`, `real`, `real_interval`, `generated`, `generated_interval`, `difference` (standard deviations; None if the person never varies)
-    "How the tweets look, side by side."
+) -> list[dict]: # `feature`, `real`, `real_interval`, `generated`, `generated_interval`, `difference`
+    "How the tweets look, side by side; `difference` is in standard deviations, None if the person never varies."
     rows = []
     for f in FEATURES:
         a, b = (np.array([f.count(t) for t in tweets], float) for tweets in (real, generated))
-        rows.append(dict(feature=f.name, real=float(a.mean()), real_interval=bootstrap_interval(a), generated=float(b.mean()), generated_interval=bootstrap_interval(b),
+        rows.append(dict(feature=f.name, real=float(a.mean()), real_interval=bootstrap_interval(a),
+                         generated=float(b.mean()), generated_interval=bootstrap_interval(b),
                          difference=float((b.mean() - a.mean()) / a.std()) if a.std() else None))
     return rows
 
@@ -117,20 +127,22 @@ def variety(
     return {f"distinct_{n}": distinct(tweets, n) for n in (1, 2, 3)} | dict(self_similarity=self_similarity(tweets))
 
 # %% ../../nbs/5_evaluation/style.ipynb #8f1e105e
-DRIFTING = ("characters", "question marks", "exclamation marks", "emoji", "@handles", "#hashtags") # features that are followed
+# features that are followed
+DRIFTING = ("characters", "question marks", "exclamation marks", "emoji", "@handles", "#hashtags")
 
 def drift(
     tweets: Sequence[str], # Oldest first
     days: Sequence[str] = (), # When each was written, as 2017-09-12; nothing if that isn't known
     parts: int = 10, # As many, of nearly the same size
-) -> list[dict]: # `part`, `tweets`, the mean of each feature in `DRIFTING`, and `new_words`: share of the words that no part before had
+) -> list[dict]: # `part`, `tweets`, each feature's mean, `new_words`: share of the words that no part before had
     "How a person's tweets change."
     counted = {f.name: [f.count(t) for t in tweets] for f in FEATURES if f.name in DRIFTING}
     edges, known, rows = [len(tweets) * i // parts for i in range(parts + 1)], set(), []
     for i, (start, end) in enumerate(zip(edges, edges[1:])):
         if start == end: continue
         used = list(chain.from_iterable(map(words, tweets[start:end])))
-        rows.append(dict(part=days[start] if len(days) == len(tweets) and days[start] else str(i + 1), tweets=end - start,
+        day = days[start] if len(days) == len(tweets) else ""
+        rows.append(dict(part=day or str(i + 1), tweets=end - start,
                          **{name: float(np.mean(values[start:end])) for name, values in counted.items()},
                          new_words=sum(w not in known for w in used) / max(len(used), 1)))
         known.update(used)
@@ -140,13 +152,14 @@ def drift(
 def by_month(
     tweets: Sequence[str], # Any order
     days: Sequence[str], # When each was written, as 2017-09-12; empty where that isn't known
-) -> list[dict]: # `month` (1 to 12), `tweets`, the mean of each feature in `DRIFTING`; months without tweets are left out
+) -> list[dict]: # `month` (1 to 12; none without tweets), `tweets`, the mean of each feature in `DRIFTING`
     "How a person's tweets change with the time of year."
     months = {}
     for t, day in zip(tweets, days):
         if day: months.setdefault(int(day[5:7]), []).append(t)
-    return [dict(month=m, tweets=len(part), **{f.name: float(np.mean([f.count(t) for t in part])) for f in FEATURES if f.name in DRIFTING})
-            for m, part in sorted(months.items())]
+    followed = [f for f in FEATURES if f.name in DRIFTING]
+    means = lambda part: {f.name: float(np.mean([f.count(t) for t in part])) for f in followed}
+    return [dict(month=m, tweets=len(part), **means(part)) for m, part in sorted(months.items())]
 
 # %% ../../nbs/5_evaluation/style.ipynb #b6722926
 TOPICS, TOPIC_WORDS = 8, 8 # topics, and words shown and judged of each; chosen by eye
@@ -158,28 +171,35 @@ class TopicModel:
         n: int = TOPICS, # Topics
         seed: int = 0, # Same seed, same topics
     ):
-        if len(tweets) < 20: raise UsageError(f"{len(tweets)} tweets are too few to find topics in; expected 20 or more")
+        if len(tweets) < 20:
+            raise UsageError(f"{len(tweets)} tweets are too few to find topics in; expected 20 or more")
         content = lambda t: [w for w in words(t) if is_content(w) and w[0] != "@"]
-        self.vectorizer = CountVectorizer(analyzer=content, min_df=2 if len(tweets) >= 200 else 1, max_df=0.5, max_features=5000)
+        rarest = 2 if len(tweets) >= 200 else 1 # tweets that have it
+        self.vectorizer = CountVectorizer(analyzer=content, min_df=rarest, max_df=0.5, max_features=5000)
         try: counts = self.vectorizer.fit_transform(tweets)
-        except ValueError: raise UsageError(f"{len(tweets)} tweets have no words that say something; topics need some") from None
-        self.lda = LatentDirichletAllocation(n, max_iter=10, doc_topic_prior=0.2, topic_word_prior=0.05, random_state=seed).fit(counts) # short texts have few topics
+        except ValueError:
+            raise UsageError(f"{len(tweets)} tweets have no words that say something; topics need some") from None
+        priors = dict(doc_topic_prior=0.2, topic_word_prior=0.05) # short texts have few topics
+        self.lda = LatentDirichletAllocation(n, max_iter=10, **priors, random_state=seed).fit(counts)
         self.names = self.vectorizer.get_feature_names_out()
 
-    def top(self,
-        n: int = TOPIC_WORDS, # Words
-    ) -> list[list[str]]: # Words of each topic, the most typical first
-        "What the topics are about."
-        return [[str(self.names[i]) for i in row.argsort()[::-1][:n]] for row in self.lda.components_]
+# %% ../../nbs/5_evaluation/style.ipynb #d6cdf784
+@patch
+def top(self: TopicModel,
+    n: int = TOPIC_WORDS, # Words
+) -> list[list[str]]: # Words of each topic, the most typical first
+    "What the topics are about."
+    return [[str(self.names[i]) for i in row.argsort()[::-1][:n]] for row in self.lda.components_]
 
-    def shares(self,
-        tweets: Sequence[str], # Any tweets
-    ) -> np.ndarray: # (topics,), adding up to 1
-        "How much some tweets talk about each topic; tweets without a known word don't count."
-        counts = self.vectorizer.transform(tweets)
-        counts = counts[np.asarray(counts.sum(1)).ravel() > 0]
-        if not counts.shape[0]: return np.full(len(self.lda.components_), 1 / len(self.lda.components_))
-        return self.lda.transform(counts).mean(0)
+@patch
+def shares(self: TopicModel,
+    tweets: Sequence[str], # Any tweets
+) -> np.ndarray: # (topics,), adding up to 1
+    "How much some tweets talk about each topic; tweets without a known word don't count."
+    counts = self.vectorizer.transform(tweets)
+    counts = counts[np.asarray(counts.sum(1)).ravel() > 0]
+    if not counts.shape[0]: return np.full(len(self.lda.components_), 1 / len(self.lda.components_))
+    return self.lda.transform(counts).mean(0)
 
 # %% ../../nbs/5_evaluation/style.ipynb #8dbf4b0b
 def npmi(
@@ -189,7 +209,8 @@ def npmi(
 ) -> float: # From -1 (never together) to 1 (only together)
     "Normalised pointwise mutual information of two words."
     n = len(tweets)
-    p_a, p_b, both = sum(a in t for t in tweets) / n, sum(b in t for t in tweets) / n, sum(a in t and b in t for t in tweets) / n
+    p_a, p_b = sum(a in t for t in tweets) / n, sum(b in t for t in tweets) / n
+    both = sum(a in t and b in t for t in tweets) / n
     if not both: return -1.
     return math.log(both / (p_a * p_b)) / -math.log(both) if both < 1 else 1.
 
@@ -201,18 +222,20 @@ def coherence(
     sets = [set(words(t)) for t in tweets]
     return [float(np.mean([npmi(a, b, sets) for a, b in combinations(topic, 2)])) for topic in topics]
 
+# %% ../../nbs/5_evaluation/style.ipynb #d213188f
 def topic_rows(
     real: Sequence[str], # What the person wrote, oldest first
     generated: Sequence[str], # What the voice wrote
     n: int = TOPICS, # Topics
     seed: int = 0, # Same seed, same topics
-) -> dict: # `topics`: rows `words`, `real`, `generated` (shares), the largest first; `coherence`: `real`, `generated`, each of topics found in that pile, in that pile
-    "What the tweets are about, by the person's topics, and how coherent topics of as many tweets of either are; raises `UsageError`."
-    model, k = TopicModel(real, n, seed), min(len(real), len(generated))
-    piles = dict(real=real[-k:], generated=generated[:k])
-    rows = [dict(words=w, real=float(a), generated=float(b)) for w, a, b in zip(model.top(), model.shares(real), model.shares(generated))]
+) -> dict: # `topics`: rows `words`, `real`, `generated` (shares), largest first; `coherence`: `real`, `generated`
+    "What the tweets are about, by the person's topics, and how coherent either pile's own are; raises `UsageError`."
+    model, as_many = TopicModel(real, n, seed), min(len(real), len(generated))
+    rows = [dict(words=w, real=float(a), generated=float(b))
+            for w, a, b in zip(model.top(), model.shares(real), model.shares(generated))]
+    coherent = lambda pile: float(np.mean(coherence(TopicModel(pile, n, seed).top(), pile)))
     return dict(topics=sorted(rows, key=lambda r: -r["real"]),
-                coherence={name: float(np.mean(coherence(TopicModel(pile, n, seed).top(), pile))) for name, pile in piles.items()})
+                coherence=dict(real=coherent(real[-as_many:]), generated=coherent(generated[:as_many])))
 
 # %% ../../nbs/5_evaluation/style.ipynb #4d50c1ec
 def sentiment(

@@ -9,6 +9,8 @@ __all__ = ['NEAR', 'Span', 'folded_words', 'CopyIndex', 'originality']
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastcore.basics import patch
+
 from ..core import WORD
 
 # %% ../../nbs/3_generation/originality.ipynb #9db5a1ad
@@ -32,55 +34,64 @@ class CopyIndex:
         tweets: Sequence[str], # Such as the tweets that a voice learnt from
     ):
         self.tweets = {t.casefold() for t in tweets}
-        self.next, self.link, self.length = [{}], [-1], [0] # of each state: where words lead, its link, words of its longest run
+        # of each state: where words lead, its link, words of its longest run
+        self.next, self.link, self.length = [{}], [-1], [0]
         for tweet in dict.fromkeys(tweets):
             state = 0
             for word in folded_words(tweet): state = self._add(state, word)
 
-    def _new(self, next, link, length):
-        self.next.append(next)
-        self.link.append(link)
-        self.length.append(length)
-        return len(self.next) - 1
+@patch
+def __contains__(self: CopyIndex, text: str) -> bool: return text.casefold() in self.tweets
 
-    def _add(self, state, word):
-        "The state of the run that is longer by a word, made if it isn't there."
-        if word in self.next[state]: return self._split(state, word)
-        new = self._new({}, 0, self.length[state] + 1)
-        while state >= 0 and word not in self.next[state]:
-            self.next[state][word] = new
+# %% ../../nbs/3_generation/originality.ipynb #6d490f50
+@patch
+def _new(self: CopyIndex, next, link, length):
+    self.next.append(next)
+    self.link.append(link)
+    self.length.append(length)
+    return len(self.next) - 1
+
+@patch
+def _add(self: CopyIndex, state, word):
+    "The state of the run that is longer by a word, made if it isn't there."
+    if word in self.next[state]: return self._split(state, word)
+    new = self._new({}, 0, self.length[state] + 1)
+    while state >= 0 and word not in self.next[state]:
+        self.next[state][word] = new
+        state = self.link[state]
+    if state >= 0: self.link[new] = self._split(state, word)
+    return new
+
+# %% ../../nbs/3_generation/originality.ipynb #c48f3ee4
+@patch
+def _split(self: CopyIndex, state, word):
+    "The state that `word` leads to, without the longer runs that it may stand for as well."
+    found = self.next[state][word]
+    if self.length[found] == self.length[state] + 1: return found
+    new = self._new(self.next[found].copy(), self.link[found], self.length[state] + 1)
+    self.link[found] = new
+    while state >= 0 and self.next[state].get(word) == found:
+        self.next[state][word] = new
+        state = self.link[state]
+    return new
+
+# %% ../../nbs/3_generation/originality.ipynb #8ad6779a
+@patch
+def longest(self: CopyIndex,
+    text: str, # A tweet
+) -> Span: # The first of the longest ones
+    "The longest span of words that `text` shares with one of the tweets."
+    state, run, most, end = 0, 0, 0, 0
+    for i, word in enumerate(folded_words(text)):
+        while state and word not in self.next[state]:
             state = self.link[state]
-        if state >= 0: self.link[new] = self._split(state, word)
-        return new
-
-    def _split(self, state, word):
-        "The state that `word` leads to, without the longer runs that it may stand for as well."
-        found = self.next[state][word]
-        if self.length[found] == self.length[state] + 1: return found
-        new = self._new(self.next[found].copy(), self.link[found], self.length[state] + 1)
-        self.link[found] = new
-        while state >= 0 and self.next[state].get(word) == found:
-            self.next[state][word] = new
-            state = self.link[state]
-        return new
-
-    def longest(self,
-        text: str, # A tweet
-    ) -> Span: # The first of the longest ones
-        "The longest span of words that `text` shares with one of the tweets."
-        state, run, most, end = 0, 0, 0, 0
-        for i, word in enumerate(folded_words(text)):
-            while state and word not in self.next[state]:
-                state = self.link[state]
-                run = self.length[state]
-            if word in self.next[state]: state, run = self.next[state][word], run + 1
-            if run > most: most, end = run, i
-        if not most: return Span("", 0, 0.)
-        found = list(WORD.finditer(text))
-        span = text[found[end + 1 - most].start():found[end].end()]
-        return Span(span, most, len(span) / len(text))
-
-    def __contains__(self, text: str) -> bool: return text.casefold() in self.tweets
+            run = self.length[state]
+        if word in self.next[state]: state, run = self.next[state][word], run + 1
+        if run > most: most, end = run, i
+    if not most: return Span("", 0, 0.)
+    found = list(WORD.finditer(text))
+    span = text[found[end + 1 - most].start():found[end].end()]
+    return Span(span, most, len(span) / len(text))
 
 # %% ../../nbs/3_generation/originality.ipynb #dd394ceb
 NEAR = 0.8 # share of a tweet's characters in one span, from which on it is a near copy; chosen by eye
@@ -88,10 +99,11 @@ NEAR = 0.8 # share of a tweet's characters in one span, from which on it is a ne
 def originality(
     tweets: Sequence[str], # Generated, or written later
     index: CopyIndex, # Over the tweets that were there before
-) -> dict: # `tweets`, `copies`, `near_copies` (shares, copies among them), `words` (longest span of each tweet), `share` (mean share of a tweet in its span)
-    "How much of some tweets was there before."
+) -> dict: # Number of `tweets`, shares of `copies` and `near_copies`, `words` of each one's span, mean `share` in it
+    "How much of some tweets was there before; copies are among the near copies."
     spans = [index.longest(t) for t in tweets]
     shares = [1. if t in index else s.share for t, s in zip(tweets, spans)]
     n = max(len(tweets), 1)
-    return dict(tweets=len(tweets), copies=sum(t in index for t in tweets) / n, near_copies=sum(s >= NEAR for s in shares) / n,
+    copies, near_copies = sum(t in index for t in tweets), sum(s >= NEAR for s in shares)
+    return dict(tweets=len(tweets), copies=copies / n, near_copies=near_copies / n,
                 words=[s.words for s in spans], share=sum(shares) / n)

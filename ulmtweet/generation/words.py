@@ -22,7 +22,9 @@ from ..models.voice import Voice
 
 # %% ../../nbs/3_generation/words.ipynb #ab84fcfd
 LINK = re.compile(r"https?://\S+")
-_LETTERS = re.compile(r"[^\W\d_\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+") # no scripts without spaces
+# Scripts without spaces: Thai, Lao, Burmese, Khmer, kana, Chinese characters
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_LETTERS = re.compile(rf"[^\W\d_{_UNSPACED}]+")
 _PARTS = re.compile(f"{_LETTERS.pattern}|.", re.DOTALL) # runs of letters, and every other sign
 
 def letters(
@@ -31,17 +33,20 @@ def letters(
     "Runs of letters outside of handles and links: words, and parts of words with an apostrophe or a digit."
     return set(_LETTERS.findall(HANDLE.sub(" ", LINK.sub(" ", text)).casefold()))
 
+# %% ../../nbs/3_generation/words.ipynb #a3502d3a
 _words = lru_cache(4)(lambda texts: frozenset().union(*map(letters, texts)))
-_english = lru_cache(lambda: frozenset((ASSETS/"words_en.txt").read_text(encoding="utf-8").split())) # made by bench/words_en.py
+_english = lru_cache(lambda: frozenset((ASSETS/"words_en.txt").read_text(encoding="utf-8").split()))
 
 def known_words(
     voice: Voice, # Any voice
 ) -> frozenset[str] | None: # None if its tweets are not there, or if it doesn't write pieces of words
     "The words that a person has used, and frequent English ones."
-    return _words(tuple(voice.originals)) | _english() if voice.originals and voice.tokenizer.kind == "subword" else None
+    if not voice.originals or voice.tokenizer.kind != "subword": return None
+    return _words(tuple(voice.originals)) | _english()
 
 # %% ../../nbs/3_generation/words.ipynb #65f71bca
-BETWEEN, IN_HANDLE, ANYTHING = "", "@", "…" # states where no word is under way; in the last one all may come until the next space
+# States where no word is under way; in the last one all may come until the next space
+BETWEEN, IN_HANDLE, ANYTHING = "", "@", "…"
 
 class Spelling:
     "Follows a tweet that is being written, piece by piece, and knows what can come next."
@@ -51,55 +56,59 @@ class Spelling:
     ):
         self.words = {*words, "http", "https"}
         self.in_order, self.pieces = sorted(self.words), [p.casefold() for p in pieces]
-        self.leads = defaultdict(lambda: ([], [])) # pieces by the letters that they begin with: those without and with something behind
-        for i, piece in enumerate(self.pieces[1:], 1):
-            lead = _LETTERS.match(piece)[0] if _LETTERS.match(piece) else ""
-            if lead == piece or self.read(BETWEEN, piece[len(lead):]) is not None: self.leads[lead][lead != piece].append(i)
-
-        self.after, self.rest_of_words, self.all_read = (lru_cache(n)(f) for n, f in ((100_000, self._after), (20_000, self._rest_of_words), (2, self._all_read))) # asked again and again
+        self.leads = self._by_lead()
+        # asked again and again
+        self.after = lru_cache(100_000)(self._after)
+        self.rest_of_words = lru_cache(20_000)(self._rest_of_words)
+        self.all_read = lru_cache(2)(self._all_read)
         self.outside_words = self._mask([EOT_ID, *self.leads[""][1]])
 
-    def _mask(self, ids): return torch.zeros(len(self.pieces), dtype=torch.bool).index_fill_(0, torch.tensor(ids, dtype=torch.long), True)
+# %% ../../nbs/3_generation/words.ipynb #a67be7ab
+@patch
+def can_become(self: Spelling,
+    beginning: str, # Of a word, in small letters
+) -> bool:
+    "Whether there is a word with this beginning."
+    i = bisect_left(self.in_order, beginning)
+    return i < len(self.in_order) and self.in_order[i].startswith(beginning)
 
-    def can_become(self,
-        beginning: str, # Of a word, in small letters
-    ) -> bool:
-        "Whether there is a word with this beginning."
-        i = bisect_left(self.in_order, beginning)
-        return i < len(self.in_order) and self.in_order[i].startswith(beginning)
+@patch
+def is_whole(self: Spelling,
+    state: str, # Where a text ends
+) -> bool:
+    "Whether a text may end here, or a word be followed by something else."
+    return state in (BETWEEN, IN_HANDLE, ANYTHING) or state in self.words
 
-    def is_whole(self,
-        state: str, # Where a text ends
-    ) -> bool:
-        "Whether a text may end here, or a word be followed by something else."
-        return state in (BETWEEN, IN_HANDLE, ANYTHING) or state in self.words
+# %% ../../nbs/3_generation/words.ipynb #98d85a4a
+@patch
+def read(self: Spelling,
+    state: str, # Where the text before ends
+    text: str, # What follows, in small letters
+) -> str | None: # Where it ends now; None if a word would be none
+    "Read on."
+    for part in _PARTS.findall(text):
+        if state == ANYTHING and not part.isspace(): continue
+        if state == IN_HANDLE and (part.isalnum() or part == "_"): continue
+        if _LETTERS.match(part):
+            state += part
+            if not self.can_become(state): return None
+        elif not self.is_whole(state): return None
+        elif part == "\ufffd" or part == ":" and state in ("http", "https"): state = ANYTHING
+        else: state = IN_HANDLE if part == "@" else BETWEEN
+    return state
 
-    def read(self,
-        state: str, # Where the text before ends
-        text: str, # What follows, in small letters
-    ) -> str | None: # Where it ends now; None if a word would be none
-        "Read on."
-        for part in _PARTS.findall(text):
-            if state == ANYTHING and not part.isspace() or state == IN_HANDLE and (part.isalnum() or part == "_"): continue
-            if _LETTERS.match(part): state = state + part if self.can_become(state + part) else None
-            elif not self.is_whole(state): state = None
-            else: state = ANYTHING if part == "\ufffd" or part == ":" and state in ("http", "https") else IN_HANDLE if part == "@" else BETWEEN
-            if state is None: break
-        return state
+# %% ../../nbs/3_generation/words.ipynb #18b63adb
+@patch
+def _by_lead(self: Spelling):
+    "Ids of pieces by the letters that they begin with: those without and those with something behind."
+    leads = defaultdict(lambda: ([], []))
+    for i, piece in enumerate(self.pieces[1:], 1):
+        found = _LETTERS.match(piece)
+        lead = found[0] if found else ""
+        if lead == piece or self.read(BETWEEN, piece[len(lead):]) is not None: leads[lead][lead != piece].append(i)
+    return leads
 
 # %% ../../nbs/3_generation/words.ipynb #10754703
-@patch
-def _after(self: Spelling,
-    state: str, # Where the text ends
-    piece: int, # Id of a piece
-) -> str | None: # Where it ends with the piece; None if that can't follow
-    "Read one piece on."
-    if piece == EOT_ID: return BETWEEN if self.is_whole(state) else None
-    return self.read(state, self.pieces[piece])
-
-@patch
-def _all_read(self: Spelling, state): return self._mask([i for i in range(len(self.pieces)) if self._after(state, i) is not None])
-
 @patch
 def _rest_of_words(self: Spelling,
     state: str, # Where the text ends
@@ -115,6 +124,25 @@ def _rest_of_words(self: Spelling,
             if end == len(word): found += followed
     return torch.tensor(found, dtype=torch.long)
 
+# %% ../../nbs/3_generation/words.ipynb #c034c8a4
+@patch
+def _after(self: Spelling,
+    state: str, # Where the text ends
+    piece: int, # Id of a piece
+) -> str | None: # Where it ends with the piece; None if that can't follow
+    "Read one piece on."
+    if piece == EOT_ID: return BETWEEN if self.is_whole(state) else None
+    return self.read(state, self.pieces[piece])
+
+@patch
+def _mask(self: Spelling, ids):
+    return torch.zeros(len(self.pieces), dtype=torch.bool).index_fill_(0, torch.tensor(ids, dtype=torch.long), True)
+
+@patch
+def _all_read(self: Spelling, state):
+    return self._mask([i for i in range(len(self.pieces)) if self._after(state, i) is not None])
+
+# %% ../../nbs/3_generation/words.ipynb #7c383ca8
 @patch
 def possible(self: Spelling,
     state: str, # Where the text ends

@@ -23,13 +23,14 @@ class Checkpoint:
     tensors: dict[str, Tensor] # Weights, optimiser and so on, by name
     state: dict # Everything else; anything that JSON can write
 
-KEPT = 2 # checkpoints, so that there is one when the last is damaged
-
 def checkpoint_files(
     folder: Path, # Of a training
 ) -> list[Path]: # Newest first
     "The checkpoints of a training, whole or not."
     return sorted(folder.glob("checkpoint-*.safetensors"), reverse=True)
+
+# %% ../../nbs/4_training/checkpoint.ipynb #f3d0d64a
+KEPT = 2 # checkpoints, so that there is one when the last is damaged
 
 def save_checkpoint(
     folder: Path, # Of the training
@@ -37,10 +38,14 @@ def save_checkpoint(
 ):
     "Write a checkpoint and remove those before the last; raises `StorageError`, and then leaves what was there."
     number = max((int(path.stem.split("-")[1]) for path in checkpoint_files(folder)), default=0) + 1
-    content = save({k: v.detach().contiguous().clone() for k, v in checkpoint.tensors.items()}, dict(state=json.dumps(checkpoint.state)))
-    atomic_write(folder/f"checkpoint-{number:09}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
-    for old in [*checkpoint_files(folder)[KEPT:], *folder.glob(".checkpoint-*.tmp")]: old.unlink() # the latter of a process that was killed
+    tensors = {k: v.detach().contiguous().clone() for k, v in checkpoint.tensors.items()}
+    content = save(tensors, dict(state=json.dumps(checkpoint.state)))
+    digest = hashlib.sha256(content).hexdigest()
+    atomic_write(folder/f"checkpoint-{number:09}-{digest}.safetensors", content)
+    unfinished = folder.glob(".checkpoint-*.tmp")
+    for old in [*checkpoint_files(folder)[KEPT:], *unfinished]: old.unlink()
 
+# %% ../../nbs/4_training/checkpoint.ipynb #498f5260
 def load_checkpoint(
     folder: Path, # Of the training; it need not exist
 ) -> Checkpoint | None: # None if there is none
@@ -49,4 +54,4 @@ def load_checkpoint(
         with open(path, "rb") as f: digest = hashlib.file_digest(f, "sha256").hexdigest()
         if path.stem.rpartition("-")[2] != digest: continue
         with safe_open(path, "pt") as f:
-            return Checkpoint({k: f.get_tensor(k).clone() for k in f.keys()}, json.loads(f.metadata()["state"])) # in memory of its own: the file will be removed
+            return Checkpoint({k: f.get_tensor(k).clone() for k in f.keys()}, json.loads(f.metadata()["state"]))

@@ -41,13 +41,15 @@ def find_rate(
     report: Callable | None = None, # Called with (batches done, batches in all, None)
 ) -> FoundRate:
     "Run fastai's learning-rate finder on the unfrozen model."
-    cbs = [Report(lambda done, total, row: report(min(done, LR_STEPS), LR_STEPS, None), "")] if report else []
+    def tell(done, total, row): report(min(done, LR_STEPS), LR_STEPS, None)
     with tempfile.TemporaryDirectory() as tmp, learn.no_bar(), learn.no_logging():
         learn.path, learn.model_dir = Path(tmp), "."
         learn.unfreeze()
-        with learn.added_cbs(cbs):
-            found = learn.lr_find(start_lr=1e-4, end_lr=1., num_it=LR_STEPS, show_plot=False, suggest_funcs=(valley, steep))
-    return FoundRate(found.valley, found.steep, [float(r) for r in learn.recorder.lrs], [float(l) for l in learn.recorder.losses])
+        with learn.added_cbs([Report(tell, "")] if report else []):
+            found = learn.lr_find(
+                start_lr=1e-4, end_lr=1., num_it=LR_STEPS, show_plot=False, suggest_funcs=(valley, steep))
+    rates, losses = [float(r) for r in learn.recorder.lrs], [float(l) for l in learn.recorder.losses]
+    return FoundRate(found.valley, found.steep, rates, losses)
 
 # %% ../../nbs/4_training/finder.ipynb #0f0cc8ce
 def plot_rate(
@@ -61,7 +63,8 @@ def plot_rate(
     for name, rate, color in [("valley", found.valley, "#0072b2"), ("steep", found.steep, "#d55e00")]:
         ax.axvline(rate, color=color, ls="--", label=f"{name} {rate:.1e}")
     lowest = min(found.losses)
-    ax.set(xscale="log", xlabel="learning rate", ylabel="loss (nats a token)", ylim=(lowest - 0.2, 2 * found.losses[0] - lowest + 0.5))
+    ylim = (lowest - 0.2, 2 * found.losses[0] - lowest + 0.5)
+    ax.set(xscale="log", xlabel="learning rate", ylabel="loss (nats a token)", ylim=ylim)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
     out = io.BytesIO()

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SCRATCH_EPOCHS', 'DROP_MULT', 'SCRATCH_DROP_MULT', 'adam', 'CHECKPOINT_SECONDS', 'Recipe', 'layer_groups', 'Stage',
-           'training_stages', 'default_epochs', 'with_dropout', 'default_bs', 'StageLearner', 'make_learner',
+           'training_stages', 'default_epochs', 'default_bs', 'with_dropout', 'StageLearner', 'make_learner',
            'KeepBest', 'Report', 'Keep']
 
 # %% ../../nbs/4_training/learner.ipynb #630b0859
@@ -35,7 +35,7 @@ class Recipe:
     lr: float | None = None # Highest learning rate, of the last layer group; None means the finder's suggestion
     epochs: int | None = None # Epochs of the last stage; None means by the amount of data
     all_at_once: bool = False # One stage for all layer groups, instead of gradual unfreezing: a stage for each
-    drop_mult: float | None = None # Multiplies `voice.DROPOUT`; None means `DROP_MULT`, or `SCRATCH_DROP_MULT` without a base
+    drop_mult: float | None = None # Multiplies `voice.DROPOUT`; None means as `with_dropout` chooses
     bs: int | None = None # Rows of a batch; None means by the amount of data
     seq_len: int = 48 # Tokens of a row in a batch
     wd: float = 0.01 # Weight decay, fastai's default
@@ -58,8 +58,6 @@ class Stage:
     epochs: int
     scratch: bool = False # Whether the weights are random at the start: then all groups learn equally fast
 
-SCRATCH_EPOCHS = 16 # without a base there is more to learn
-
 def training_stages(
     n_groups: int, # Layer groups of the model
     epochs: int, # Of the last stage
@@ -72,6 +70,8 @@ def training_stages(
     return [*(Stage(name, i, 1) for i, name in enumerate(before, 1)), Stage("all layers", n_groups, epochs)]
 
 # %% ../../nbs/4_training/learner.ipynb #d429305c
+SCRATCH_EPOCHS = 16 # without a base there is more to learn
+
 def default_epochs(
     tokens: int, # In the training tweets
     scratch: bool = False, # Whether the model starts from random weights
@@ -80,15 +80,6 @@ def default_epochs(
     epochs = 8 if tokens < 20_000 else 6 if tokens < 200_000 else 3 if tokens < 1_000_000 else 2
     return epochs if not scratch else SCRATCH_EPOCHS * epochs // 6
 
-DROP_MULT, SCRATCH_DROP_MULT = 0.1, 0.5 # a base needs little to keep it from learning tweets by heart
-
-def with_dropout(
-    recipe: Recipe, # Any recipe
-    base: str | Path, # As for `start_model`
-) -> Recipe: # With `drop_mult`
-    "Choose the dropout by the start, unless it is chosen."
-    return replace(recipe, drop_mult=SCRATCH_DROP_MULT if str(base) == "none" else DROP_MULT) if recipe.drop_mult is None else recipe
-
 def default_bs(
     tokens: int, # In the training tweets
     seq_len: int, # Tokens of a row in a batch
@@ -96,9 +87,20 @@ def default_bs(
     "Rows of a batch, so that an epoch has at least 24 batches, from 8 to 32 (chosen by eye)."
     return min(max(tokens // (seq_len * 24), 8), 32)
 
+# %% ../../nbs/4_training/learner.ipynb #f20534b0
+DROP_MULT, SCRATCH_DROP_MULT = 0.1, 0.5 # a base needs little to keep it from learning tweets by heart
+
+def with_dropout(
+    recipe: Recipe, # Any recipe
+    base: str | Path, # As for `start_model`
+) -> Recipe: # With `drop_mult`
+    "Choose the dropout by the start, unless it is chosen."
+    if recipe.drop_mult is not None: return recipe
+    return replace(recipe, drop_mult=SCRATCH_DROP_MULT if str(base) == "none" else DROP_MULT)
+
 # %% ../../nbs/4_training/learner.ipynb #15c55cfa
 class StageLearner(LMLearner):
-    "A learner each of whose batches depends on its weights, its optimiser and its number alone, so that it can go on after any of them."
+    "A learner that can go on after any batch: each depends on the weights, the optimiser and its own number alone."
     seed = 0 # Determines dropout and the order of tweets
     resumed = None # A checkpoint from `where`, to go on from
 
@@ -118,7 +120,8 @@ class StageLearner(LMLearner):
         if self.training: torch.manual_seed(mixed_seed(self.seed, self.epoch, i))
         super().one_batch(i, b)
 
-adam = partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), eps=1e-5, fused=True)) # fastai's settings; one pass over the weights instead of ten, and weight decay for the output's bias too
+# %% ../../nbs/4_training/learner.ipynb #d8f888f0
+adam = partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), eps=1e-5, fused=True))
 
 def make_learner(
     model: AWDLSTM, # Trained in place
@@ -128,6 +131,14 @@ def make_learner(
     cbs: Sequence[Callback] = (), # Further callbacks
 ) -> StageLearner: # Writes only to a temporary folder
     "A fastai learner for a language model."
+    learn = StageLearner(
+        dls, model, loss_func=model.loss, opt_func=adam, splitter=layer_groups, wd=recipe.wd,
+        path=tempfile.gettempdir(), metrics=_metrics(model, dls, valid), cbs=[GradientClip(0.5), *cbs])
+    learn.seed = recipe.seed
+    return learn
+
+# %% ../../nbs/4_training/learner.ipynb #29c5f6c4
+def _metrics(model, dls, valid):
     tokenizer = dls.train_ds.tfms[0].tokenizer
     learnt = tokenizer.encode_many(list(dls.train_ds.items)[-512:]) # more are not read
     measured = {}
@@ -135,10 +146,7 @@ def make_learner(
         model.settle(learnt)
         measured.update(bits_per_character(model, tokenizer, valid))
         return math.log(measured["perplexity_per_token"])
-    learn = StageLearner(dls, model, loss_func=model.loss, opt_func=adam, splitter=layer_groups, wd=recipe.wd, path=tempfile.gettempdir(),
-                        metrics=[ValueMetric(loss, "nats"), ValueMetric(lambda: measured["bits_per_character"], "bits_per_character")], cbs=[GradientClip(0.5), *cbs])
-    learn.seed = recipe.seed
-    return learn
+    return [ValueMetric(loss, "nats"), ValueMetric(lambda: measured["bits_per_character"], "bits_per_character")]
 
 # %% ../../nbs/4_training/learner.ipynb #94195a82
 class KeepBest(Callback):
@@ -178,8 +186,9 @@ class Report(Callback):
     def after_epoch(self):
         if len(self.recorder.values[-1]) < 3: return # the learning-rate finder doesn't validate
         train_loss, _, valid_loss, bits = self.recorder.values[-1]
-        self.tell((self.epoch + 1) * len(self.dls.train), dict(stage=self.stage, epoch=self.epoch + 1, train_loss=train_loss,
-                    valid_loss=valid_loss, bits_per_character=bits, seconds=round(time.monotonic() - self.began, 2)))
+        row = dict(stage=self.stage, epoch=self.epoch + 1, train_loss=train_loss, valid_loss=valid_loss,
+                   bits_per_character=bits, seconds=round(time.monotonic() - self.began, 2))
+        self.tell((self.epoch + 1) * len(self.dls.train), row)
 
     def tell(self, done, row): self.report(done, self.n_epoch * len(self.dls.train), row)
 
@@ -188,27 +197,32 @@ class Report(Callback):
 def where(self: StageLearner) -> Checkpoint:
     "All that is needed to go on after the batch that was just done."
     model, best, mean_loss = self.model, self.keep_best, self.recorder.smooth_loss
-    tensors = {f"model.{k}": v for k, v in model.state_dict().items()} | {f"best.{k}": v for k, v in best.weights.items()} | {"loss": mean_loss.val}
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in best.weights.items()} | {"loss": mean_loss.val}
     for i, (h, c) in enumerate(model.state): tensors |= {f"state.{i}.h": h, f"state.{i}.c": c}
     for name, p in model.named_parameters():
         tensors |= {f"adam.{name}.{k}": v for k, v in self.opt.opt.state.get(p, {}).items()} # none of frozen ones
-    return Checkpoint(tensors, dict(epoch=self.epoch, batch=self.iter + 1, share=self.pct_train, losses=mean_loss.count,
-                                    best=best.best, waited=best.waited, seconds=time.monotonic() - self.report.began))
+    return Checkpoint(tensors, dict(
+        epoch=self.epoch, batch=self.iter + 1, share=self.pct_train, losses=mean_loss.count,
+        best=best.best, waited=best.waited, seconds=time.monotonic() - self.report.began))
 
+# %% ../../nbs/4_training/learner.ipynb #fe6d3118
 @patch
 def go_back(self: StageLearner) -> int: # Batches of the epoch that are done
     "Go back to where `resumed` was."
     (tensors, state), self.resumed = (self.resumed.tensors, self.resumed.state), None
     named = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    self.model.load_state_dict(named("model."))
-    self.model.state = [(tensors[f"state.{i}.h"], tensors[f"state.{i}.c"]) for i in range(len(self.model.rnns))]
-    for name, p in self.model.named_parameters():
+    model, best, mean_loss = self.model, self.keep_best, self.recorder.smooth_loss
+    model.load_state_dict(named("model."))
+    model.state = [(tensors[f"state.{i}.h"], tensors[f"state.{i}.c"]) for i in range(len(model.rnns))]
+    for name, p in model.named_parameters():
         if means := named(f"adam.{name}."): self.opt.opt.state[p] = means
-    self.keep_best.weights, self.keep_best.best, self.keep_best.waited = named("best."), state["best"], state["waited"]
-    self.pct_train, self.recorder.smooth_loss.val, self.recorder.smooth_loss.count = state["share"], tensors["loss"], state["losses"]
+    best.weights, best.best, best.waited = named("best."), state["best"], state["waited"]
+    self.pct_train, mean_loss.val, mean_loss.count = state["share"], tensors["loss"], state["losses"]
     self.report.began -= state["seconds"]
     return state["batch"]
 
+# %% ../../nbs/4_training/learner.ipynb #2ace24d1
 CHECKPOINT_SECONDS = 10. # between checkpoints, or more if the disk is slow; one of `en` takes a fifth of a second
 
 class Keep(Callback):
@@ -216,11 +230,12 @@ class Keep(Callback):
     order, run_valid = 58, False # after everything that a batch changes
     def __init__(self,
         save: Callable, # Called with the `Checkpoint`
-        every: float | None, # Seconds; None means `CHECKPOINT_SECONDS`, or more, so that saving takes a twentieth of the time at most
+        every: float | None, # Seconds; None means `CHECKPOINT_SECONDS`, or more if the disk is slow
         interrupted: list, # From `interrupt_noticed`
     ): self.save, self.every, self.interrupted = save, every, interrupted
 
-    def before_fit(self): self.last, self.wait = time.monotonic(), CHECKPOINT_SECONDS if self.every is None else self.every
+    def before_fit(self):
+        self.last, self.wait = time.monotonic(), CHECKPOINT_SECONDS if self.every is None else self.every
 
     def after_batch(self):
         if not self.interrupted and time.monotonic() - self.last < self.wait: return

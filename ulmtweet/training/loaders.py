@@ -43,6 +43,7 @@ class TweetLoader(LMDataLoader):
         self.make_chunks(random.Random(self.epoch_seed).sample(range(len(self.ids)), len(self.ids)))
         return idxs
 
+# %% ../../nbs/4_training/loaders.ipynb #8c73d13c
 MIN_COLUMNS = 16 # a stream too short for `bs` rows of this many tokens gets fewer rows
 
 def tweet_dataloaders(

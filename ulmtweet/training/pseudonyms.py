@@ -12,12 +12,15 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
+from fastcore.basics import patch
+
 from ..core import atomic_write, storage_errors
 from .pretrain import documents
 
 # %% ../../nbs/4_training/pseudonyms.ipynb #ef80179e
 HANDLE = re.compile(r"(?<![A-Za-z0-9_])@([A-Za-z0-9_]+)")
-ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+" # e-mail, then telephone numbers: +44 20 7946 0958, (650) 555-0100, 555-0100, 6505550100
+# e-mail, then telephone numbers: +44 20 7946 0958, (650) 555-0100, 555-0100, 6505550100
+ADDRESS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
                      r"|\+\d[\d .()-]{6,}\d|\(?\b\d{3}\)?[-. ]\d{3}[-. ]\d{4}\b|\b\d{3}[-.]\d{4}\b|\b\d{10,11}\b")
 
 def without_addresses(
@@ -39,41 +42,47 @@ def shape(
     return re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub("[0-9]", "0", part)))
 
 # %% ../../nbs/4_training/pseudonyms.ipynb #d12f5a53
+def _shared_parts(handles):
+    counts = Counter(p for h in handles for p in set(PART.findall(h)))
+    found = defaultdict(lambda: ([], []))
+    for part, n in sorted(counts.items()):
+        if n < SHARED: continue
+        parts, numbers = found[shape(part)]
+        parts.append(part); numbers.append(n)
+    return {k: (parts, list(accumulate(numbers))) for k, (parts, numbers) in found.items()}
+
+# %% ../../nbs/4_training/pseudonyms.ipynb #7ff85960
 class Pseudonyms:
     "Made-up handles: always the same one for the same handle, never one that is in the corpus."
     def __init__(self,
         handles: Iterable[str], # All handles of the corpus, without `@`
     ):
         handles = set(handles)
-        self.real = {h.lower() for h in handles}
-        counts = Counter(p for h in handles for p in set(PART.findall(h)))
-        self.parts = defaultdict(lambda: ([], []))
-        for part, n in sorted(counts.items()):
-            if n < SHARED: continue
-            for column, value in zip(self.parts[shape(part)], (part, n)): column.append(value)
-        self.parts = {k: (parts, list(accumulate(counts))) for k, (parts, counts) in self.parts.items()}
-        self.made = {}
+        self.real, self.parts, self.made = {h.lower() for h in handles}, _shared_parts(handles), {}
 
     def _part(self, rng, like):
         if shape(like) not in self.parts: return "".join(rng.choice(ANY[shape(c)]) for c in like)
-        parts, counts = self.parts[shape(like)]
-        return rng.choices(parts, cum_weights=counts)[0]
+        parts, sums = self.parts[shape(like)]
+        return rng.choices(parts, cum_weights=sums)[0]
 
-    def handle(self,
-        real: str, # A handle without `@`
-    ) -> str: # `user` where none can be found
-        "The made-up handle for a real one."
-        if real not in self.made:
-            rng = random.Random(hashlib.sha256(real.encode()).digest())
-            tries = ("".join(self._part(rng, p) for p in PART.findall(real)) for _ in range(TRIES))
-            self.made[real] = next((t for t in tries if t.lower() not in self.real), "user")
-        return self.made[real]
+# %% ../../nbs/4_training/pseudonyms.ipynb #d6e884d8
+@patch
+def handle(self: Pseudonyms,
+    real: str, # A handle without `@`
+) -> str: # `user` where none can be found
+    "The made-up handle for a real one."
+    if real not in self.made:
+        rng = random.Random(hashlib.sha256(real.encode()).digest())
+        tries = ("".join(self._part(rng, p) for p in PART.findall(real)) for _ in range(TRIES))
+        self.made[real] = next((t for t in tries if t.lower() not in self.real), "user")
+    return self.made[real]
 
-    def text(self,
-        text: str, # A tweet
-    ) -> str:
-        "A text in which nothing points at anybody."
-        return HANDLE.sub(lambda found: "@" + self.handle(found[1]), without_addresses(text))
+@patch
+def text(self: Pseudonyms,
+    text: str, # A tweet
+) -> str:
+    "A text in which nothing points at anybody."
+    return HANDLE.sub(lambda found: "@" + self.handle(found[1]), without_addresses(text))
 
 # %% ../../nbs/4_training/pseudonyms.ipynb #20db610b
 def without_people(
@@ -83,6 +92,8 @@ def without_people(
     "Write a corpus in which nothing points at anybody; raises `DataError`, `StorageError`."
     files, out = [Path(f) for f in files], Path(out)
     with storage_errors(out): out.mkdir(parents=True, exist_ok=True)
-    pseudonyms = Pseudonyms({h for f in files for text in documents(f) for h in HANDLE.findall(without_addresses(text))})
-    for f in files: atomic_write(out/f"{f.stem}.txt", "".join(pseudonyms.text(text) + "\n" for text in documents(f)))
+    texts = (text for f in files for text in documents(f))
+    pseudonyms = Pseudonyms(h for text in texts for h in HANDLE.findall(without_addresses(text)))
+    for f in files:
+        atomic_write(out/f"{f.stem}.txt", "".join(pseudonyms.text(text) + "\n" for text in documents(f)))
     return [out/f"{f.stem}.txt" for f in files]

@@ -26,14 +26,21 @@ def update_split(
     replay: float = REPLAY, # Old tweets for each new one
     seed: int = 0, # Chooses the old ones
 ) -> Split: # Old and new tweets to train on, old and new ones to validate, new ones to test
-    "What an update learns from; raises `UsageError` if the voice has no tweets, `DataError` if there are too few new ones."
-    if not voice.originals: raise UsageError(f"the voice {voice.name!r} was trained with --no-originals, so what is new to it can't be told; train it again from all tweets")
+    "What an update learns from; raises `UsageError` if the voice has no tweets, `DataError` if few are new."
+    if not voice.originals:
+        raise UsageError(f"the voice {voice.name!r} was trained with --no-originals, so what is new to it "
+                         "can't be told; train it again from all tweets")
     known = set(voice.originals).union(*voice.held_out.values())
     new = [t for t in tweets if t not in known]
-    if len(new) < 10: raise DataError(f"{len(new)} of {len(tweets)} tweets are new to the voice {voice.name!r}; expected 10 or more: wait for more of them")
+    if len(new) < 10:
+        raise DataError(f"{len(new)} of {len(tweets)} tweets are new to the voice {voice.name!r}; "
+                        "expected 10 or more: wait for more of them")
     fresh = split_by_time(new)
-    old = random.Random(seed).sample(voice.originals, min(round(replay * len(fresh.train)), len(voice.originals)))
-    return Split(old + fresh.train, voice.held_out.get("earlier_valid", []) + voice.held_out.get("valid", []) + fresh.valid, fresh.test)
+    n_old = min(round(replay * len(fresh.train)), len(voice.originals))
+    old = random.Random(seed).sample(voice.originals, n_old)
+    return Split(old + fresh.train, _earlier_valid(voice) + fresh.valid, fresh.test)
+
+def _earlier_valid(voice): return voice.held_out.get("earlier_valid", []) + voice.held_out.get("valid", [])
 
 # %% ../../nbs/4_training/update.ipynb #b0daa88f
 def update_voice(
@@ -47,25 +54,41 @@ def update_voice(
     progress: Callable = lambda status: None, # As for `fine_tune`
 ) -> Voice: # In the place of the old one
     "Go on with a voice; raises as `fine_tune` does."
-    old = Voice.load(folder)
-    if not is_complete(old.meta): raise ModelError(f"{folder}: voice.json does not describe a voice as `ulmtweet train` does; train it again")
+    old = _complete_voice(folder)
     split = update_split(old, tweets, replay, recipe.seed)
-    known = set(old.originals)
-    n_new = sum(t not in known for t in split.train)
     training = prepare_training(split, Path(folder).name, folder, None, recipe, home, progress)
-    earlier = old.held_out.get("earlier", []) + old.held_out.get("test", [])
-    measure = lambda voice: bits_per_character(voice.model, voice.tokenizer, earlier) if earlier else None
     with training_lock(home, old.name, lambda whose: training.tell(f"{WAITING} {whose}")):
         if sha256_file(Path(folder)/"model.safetensors") != training.base["sha256"]:
-            raise UsageError(f"the voice {old.name!r} has changed while this update waited for another training; repeat it")
+            raise UsageError(f"the voice {old.name!r} has changed while this update waited for another training; "
+                             "repeat it")
         voice = run_training(training, overwrite, cleaning=old.meta.get("cleaning"))
-        voice.originals = old.originals + split.train[-n_new:]
-        valid = old.held_out.get("earlier_valid", []) + old.held_out.get("valid", [])
-        voice.held_out = dict(valid=split.valid[len(valid):], test=split.test, earlier=earlier, earlier_valid=valid) # `valid` and `test` are newer than all originals
-        if old.days and len(days) == len(tweets):
-            known_days = dict(zip(tweets, days))
-            voice.days = old.days[:len(old.originals)] + [known_days[t] for t in split.train[-n_new:] + voice.held_out["valid"] + split.test]
-        voice.meta["counts"] |= dict(train=len(voice.originals), valid=len(voice.held_out["valid"]), characters=sum(map(len, voice.originals)))
-        voice.meta["metrics"] |= dict(earlier=measure(voice), earlier_before=measure(old))
-        voice.meta["history"] = [*old.meta.get("history", []), {k: old.meta[k] for k in ("created", "base", "counts", "metrics")}]
+        _keep_tweets(voice, old, split, dict(zip(tweets, days)) if len(days) == len(tweets) else {})
+        _keep_measures(voice, old)
         return keep_voice(training, voice, home)
+
+# %% ../../nbs/4_training/update.ipynb #2e2150f2
+def _complete_voice(folder):
+    voice = Voice.load(folder)
+    if is_complete(voice.meta): return voice
+    raise ModelError(f"{folder}: voice.json does not describe a voice as `ulmtweet train` does; train it again")
+
+# %% ../../nbs/4_training/update.ipynb #eb9dd822
+def _keep_tweets(voice, old, split, written):
+    known, earlier_valid = set(old.originals), _earlier_valid(old)
+    new = [t for t in split.train if t not in known]
+    valid = split.valid[len(earlier_valid):]
+    earlier = old.held_out.get("earlier", []) + old.held_out.get("test", [])
+    voice.originals = old.originals + new
+    voice.held_out = dict(valid=valid, test=split.test, earlier=earlier, earlier_valid=earlier_valid)
+    if old.days and written:
+        voice.days = old.days[:len(old.originals)] + [written[t] for t in new + valid + split.test]
+
+# %% ../../nbs/4_training/update.ipynb #6e901465
+def _keep_measures(voice, old):
+    originals, earlier = voice.originals, voice.held_out["earlier"]
+    measure = lambda v: bits_per_character(v.model, v.tokenizer, earlier) if earlier else None
+    voice.meta["counts"] |= dict(train=len(originals), valid=len(voice.held_out["valid"]),
+                                 characters=sum(map(len, originals)))
+    voice.meta["metrics"] |= dict(earlier=measure(voice), earlier_before=measure(old))
+    this = {k: old.meta[k] for k in ("created", "base", "counts", "metrics")}
+    voice.meta["history"] = [*old.meta.get("history", []), this]
