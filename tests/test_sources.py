@@ -72,3 +72,12 @@ def test_folder_and_several_files(tmp_path):
     (tmp_path/"notes.md").write_text("not tweets")
     assert read_tweets(tmp_path).text.tolist() == ["first one", "second one"]
     assert read_tweets([tmp_path/"2022.csv", tmp_path/"2021.csv"]).text.tolist() == ["second one", "first one"]
+
+
+def test_an_archive_of_x_is_refused_and_its_read_me_not_learnt_from(tmp_path):
+    with zipfile.ZipFile(tmp_path/"twitter.zip", "w") as archive:
+        archive.writestr("data/README.txt", "What is in this archive\nMany lines of documentation\n" * 50)
+        archive.writestr("data/tweets.js", 'window.YTD.tweets.part0 = [{"tweet": {"full_text": "Hello"}}]')
+    with zipfile.ZipFile(tmp_path/"twitter.zip") as archive: archive.extractall(tmp_path/"unpacked")
+    for source in ("twitter.zip", "unpacked/data"):
+        assert "tweets.js can't be read" in failed(run("data", tmp_path/source), 3)

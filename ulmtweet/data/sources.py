@@ -37,9 +37,13 @@ READABLE = (*TABLES, ".txt")
 def may_hold_tweets(
     names: list[str], # Files of a folder or zip
 ) -> list[str]: # Without hidden files; text files only if there are no tables
-    "The files of a collection to read."
+    "The files of a collection to read; raises `DataError`."
     names = [n for n in names if "__MACOSX" not in n and not Path(n).name.startswith(".")]
-    return [n for n in names if n.lower().endswith(TABLES)] or [n for n in names if n.lower().endswith(READABLE)]
+    tables, exports = ([n for n in names if n.lower().endswith(ends)] for ends in (TABLES, (".js", ".json")))
+    if exports and not tables:
+        raise DataError(f"{exports[0]} can't be read, and texts beside it may be anything, as in an X archive; "
+                        "expected CSV, TSV or JSON Lines among these files, or the file of tweets by itself")
+    return tables or [n for n in names if n.lower().endswith(READABLE)]
 
 # %% ../../nbs/1_data/sources.ipynb #53545030
 MAX_MEMBER, MAX_RATIO, MAX_MEMBERS = 200 * 2**20, 100, 1000 # bytes unpacked, unpacked over packed, members read
