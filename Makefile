@@ -22,7 +22,7 @@ demo: setup
 
 test: setup
 	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --do-print --n-workers 2 $(if $(SLOW),--flags slow)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -n 2 --dist worksteal $(if $(SLOW),-m "slow or not slow")
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -vv -n 2 --dist worksteal $(if $(SLOW),-m "slow or not slow")
 
 bench: setup # what the files in bench/ need; each of them says how it is run, and how long it takes
 	$(INSTALL) -c constraints.txt -e '.[bench]'

@@ -58,8 +58,8 @@ class Spelling:
         self.in_order, self.pieces = sorted(self.words), [p.casefold() for p in pieces]
         self.leads = self._by_lead()
         # asked again and again
-        self.after = lru_cache(100_000)(self._after)
-        self.rest_of_words = lru_cache(20_000)(self._rest_of_words)
+        self.after = lru_cache(30_000)(self._after)
+        self.rest_of_words = lru_cache(4_000)(self._rest_of_words)
         self.all_read = lru_cache(2)(self._all_read)
         self.outside_words = self._mask([EOT_ID, *self.leads[""][1]])
 
