@@ -1,8 +1,9 @@
 "The three places of metadata, the README and the notebooks agree; nothing can unpickle."
-import ast, configparser, re, tomllib
+import ast, configparser, re, subprocess, tomllib
 from importlib.metadata import distribution
 
 import nbformat
+import pytest
 
 from conftest import ROOT
 from readme import readme
@@ -66,6 +67,12 @@ def imports(name, path):
 
 def test_every_module_has_a_notebook():
     assert chapters().keys() == modules().keys()
+
+
+def test_every_module_is_in_git():
+    if not (ROOT/".git").exists(): pytest.skip("this is no clone")
+    listed = subprocess.run(["git", "ls-files", "ulmtweet"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {path.relative_to(ROOT).as_posix() for path in modules().values()} <= set(listed.stdout.splitlines())
 
 
 def test_a_folder_of_notebooks_is_a_folder_of_the_package():
