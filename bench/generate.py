@@ -20,6 +20,7 @@ import torch
 from fastai.text.all import (AWD_LSTM, CrossEntropyLossFlat, DataBlock, LMLearner, Numericalize, TextBlock, Tokenizer,
                              awd_lstm_lm_config, get_language_model)
 
+from engine import processor
 from ulmtweet.generation import engine
 from ulmtweet.generation.engine import Request, Sampling, rules_of, sample_ids
 from ulmtweet.generation.generate import sample_tweets
@@ -34,12 +35,6 @@ PROMPT, SEED, BATCH, SECONDS, BEGUN = "Tesla will", 1, 128, 10, time.perf_counte
 def say(what):
     "Tell who waits what it is at."
     print(f"{time.perf_counter() - BEGUN:5.0f} s  {what}", file=sys.stderr, flush=True)
-
-
-def processor():
-    "The name that Linux gives it."
-    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{names[0]}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
 class Pieces:
