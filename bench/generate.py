@@ -8,7 +8,7 @@ Needs data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA (default ../shared
 turn with ours, and ratios are medians of three rounds. `gemm_fraction` is 2 operations for each weight of a product, against the
 best of ten 2048 x 2048 products of PyTorch in 32 bits; ours multiplies in bfloat16 where the processor is faster so, and then the share of
 that peak stands beside. With --float32 nothing is in bfloat16 and PyTorch's own kernels are held to AVX2, peers included, as on processors that have no more;
-only the rounds are run. Each rate is taken over about ten seconds. Eight minutes on two cores with bfloat16, twenty without.
+only the rounds are run. Each rate is taken over about ten seconds. About six minutes on two cores with bfloat16, four with --float32.
 """
 import json, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path
