@@ -68,9 +68,9 @@ def show_new_voice(names: list[str]):
             start("juno", [])
         st.caption("The sample: 2,136 tweets of Juno Hale, an engineer who doesn't exist. Takes a few minutes on two cores.")
     with st.form("own", border=True):
-        upload = st.file_uploader("Or your own: CSV, TSV, JSON Lines, text with a tweet a line, or a zip",
-                                  type=["csv", "tsv", "txt", "jsonl", "zip"])
-        path = st.text_input("Or a file on this computer, or a Kaggle dataset", placeholder="kaggle:kulgen/elon-musks-tweets")
+        upload = st.file_uploader("Or your own: an X archive, a Mastodon, Bluesky or Threads export, a table, JSON or text")
+        path = st.text_input("Or a file on this computer, a Kaggle dataset, or an account",
+                             placeholder="kaggle:kulgen/elon-musks-tweets or bluesky:HANDLE")
         name = st.text_input("Name of the voice", placeholder="letters and digits")
         if st.form_submit_button("Train", width="stretch"):
             if not name or not (upload or path):

@@ -2,11 +2,12 @@
 
     python bench/base_en.py FOLDER [--device cuda --minutes 4]
 
-Needs the folders tweets and wiki of ULMTWEET_DATA (default ../shared/data), and goes on where it was stopped. FOLDER gets the corpus
-without people, the tokeniser and a base for each phase, en-1, en-2 ...; each goes on with the weights of the one before, and the last is
-en. With --minutes, for a GPU, there is one phase of that length instead, in large batches, and then one as long for a larger shape, en-large. The last shard
-of the tweets is not read: its authors occur nowhere else, so it is what the base is measured on. None of the people whom the benchmarks
-score are in the corpus.
+Needs the folders tweets and wiki of ULMTWEET_DATA (default ../shared/data), and goes on where it was stopped. FOLDER
+gets the corpus without people, the tokeniser and a base for each phase, en-1, en-2 ...; each goes on with the weights
+of the one before, and the last is en. With --minutes, for a GPU, there is one phase of that length instead, in large
+batches, and then one as long for a larger shape, en-large. The last shard of the tweets is not read: its authors
+occur nowhere else, so it is what the base is measured on. None of the people whom the benchmarks score are in the
+corpus.
 """
 import argparse, os, sys
 from dataclasses import replace

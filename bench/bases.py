@@ -2,9 +2,10 @@
 
     python bench/bases.py [FOLDER_OF_A_BASE...] > bench/results/bases.json
 
-Needs the folders kaggle and people of ULMTWEET_DATA (default ../shared/data). Defaults everywhere, seed 0; bits per character on the newest
-10 % of the tweets, counting one character more a tweet for its end. wt103 is left out when it can't be downloaded. About 25 minutes
-on two cores; at most 40, since what would begin after half an hour is left out and named.
+Needs the folders kaggle and people of ULMTWEET_DATA (default ../shared/data). Defaults everywhere, seed 0; bits per
+character on the newest 10 % of the tweets, counting one character more a tweet for its end. wt103 is left out when it
+can't be downloaded. About 25 minutes on two cores; at most 40, since what would begin after half an hour is left out
+and named.
 """
 import json, os, platform, sys, tempfile, time
 from pathlib import Path

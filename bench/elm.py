@@ -2,10 +2,12 @@
 
     python bench/elm.py [FOLDER] > bench/results/elm.json
 
-Needs the folder elm of ULMTWEET_DATA (default ../shared/data): the real tweets of Elm's people, and 15,000 that its GPT-2 wrote. The base
-`en` is fine-tuned on the real ones without 4,000, which it has not read either (bench/base_en.py leaves them out), and chosen by 130 of these;
-FOLDER keeps the voice. Then some 4,000 tweets of each system, none with a leading @, are told from as many of these real ones; beside them, other real tweets: what
-a perfect imitation scores. First come Elm's own figures, by Elm's own protocol. All piles are cleaned alike. About 30 minutes on two cores.
+Needs the folder elm of ULMTWEET_DATA (default ../shared/data): the real tweets of Elm's people, and 15,000 that its
+GPT-2 wrote. The base `en` is fine-tuned on the real ones without 4,000, which it has not read either
+(bench/base_en.py leaves them out), and chosen by 130 of these; FOLDER keeps the voice. Then some 4,000 tweets of each
+system, none with a leading @, are told from as many of these real ones; beside them, other real tweets: what a
+perfect imitation scores. First come Elm's own figures, by Elm's own protocol. All piles are cleaned alike. About 30
+minutes on two cores.
 """
 import json, os, sys, tempfile, time
 from pathlib import Path

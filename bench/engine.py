@@ -3,9 +3,10 @@
     make bench
     python bench/engine.py > bench/results/engine.json
 
-`network` is one LSTM step and the scores of all tokens, in each way that was tried; `choice` is picking a token from these scores. Milliseconds,
-the best of 30, in one run; `worst` is how far the scores are from those in 32 bits. `step` is a whole step of the engine that writes for Juno,
-the median of 100, in its parts; with 32 bits PyTorch's own kernels are held to AVX2, as on processors that have no more. About two minutes on two cores.
+`network` is one LSTM step and the scores of all tokens, in each way that was tried; `choice` is picking a token from
+these scores. Milliseconds, the best of 30, in one run; `worst` is how far the scores are from those in 32 bits.
+`step` is a whole step of the engine that writes for Juno, the median of 100, in its parts; with 32 bits PyTorch's own
+kernels are held to AVX2, as on processors that have no more. About two minutes on two cores.
 """
 import json, os, statistics, subprocess, sys, tempfile, time
 from dataclasses import replace

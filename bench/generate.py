@@ -4,11 +4,13 @@
     python bench/generate.py > bench/results/generate.json
     python bench/generate.py --float32 > bench/results/generate_float32.json
 
-Needs data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the defaults. Peers run in
-turn with ours, and ratios are medians of three rounds. `gemm_fraction` is 2 operations for each weight of a product, against the
-best of ten 2048 x 2048 products of PyTorch in 32 bits; ours multiplies in bfloat16 where the processor is faster so, and then the share of
-that peak stands beside. With --float32 nothing is in bfloat16 and PyTorch's own kernels are held to AVX2, peers included, as on processors that have no more;
-only the rounds are run. Each rate is taken over about ten seconds. About six minutes on two cores with bfloat16, four with --float32.
+Needs data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the
+defaults. Peers run in turn with ours, and ratios are medians of three rounds. `gemm_fraction` is 2 operations for
+each weight of a product, against the best of ten 2048 x 2048 products of PyTorch in 32 bits; ours multiplies in
+bfloat16 where the processor is faster so, and then the share of that peak stands beside. With --float32 nothing is in
+bfloat16 and PyTorch's own kernels are held to AVX2, peers included, as on processors that have no more; only the
+rounds are run. Each rate is taken over about ten seconds. About six minutes on two cores with bfloat16, four with
+--float32.
 """
 import json, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path

@@ -2,8 +2,9 @@
 
     python bench/main_job.py > bench/results/main_job.json
 
-Needs data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA (default ../shared/data). Defaults everywhere; the newest 10 % of the
-tweets are the test; bits per character count one character more a tweet for its end. About four minutes on two cores.
+Needs data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA (default ../shared/data). Defaults everywhere; the
+newest 10 % of the tweets are the test; bits per character count one character more a tweet for its end. About four
+minutes on two cores.
 """
 import json, os, statistics, subprocess, sys, tempfile, time
 from pathlib import Path

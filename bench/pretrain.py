@@ -2,8 +2,9 @@
 
     python bench/pretrain.py > bench/results/pretrain.json
 
-Two shapes, the embedded base's and the AWD-LSTM paper's; batches of 64 x 64 random tokens, all regularisation; medians of steps taken in
-turns, since the machine's speed changes. Operations are counted as 6 x weights x tokens. About two minutes.
+Two shapes, the embedded base's and the AWD-LSTM paper's; batches of 64 x 64 random tokens, all regularisation;
+medians of steps taken in turns, since the machine's speed changes. Operations are counted as 6 x weights x tokens.
+About two minutes.
 """
 import json, statistics, time
 from contextlib import contextmanager

@@ -2,13 +2,14 @@
 
     python bench/sampling.py > bench/results/sampling.json
 
-Needs the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the defaults; for each setting it writes four times
-as many tweets as there are held-out ones, and the three judges tell them from these four times (other folds and another quarter each time,
-seed 0). Beside them stand older real tweets: no imitation of them should be easier to tell. Also how varied and how long the tweets are.
-Which tweets a voice happens to write moves an accuracy by half a point or more, and which voice comes out of the training by one; so the
-default settings are judged with four voices, trained with other seeds, and as the older tweets with eight times as many tweets and rounds.
-Of these voices, also what becomes of the prediction when a tweet begins in another state (see `AWDLSTM.settle`). About half an hour on two
-cores.
+Needs the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the defaults; for each
+setting it writes four times as many tweets as there are held-out ones, and the three judges tell them from these four
+times (other folds and another quarter each time, seed 0). Beside them stand older real tweets: no imitation of them
+should be easier to tell. Also how varied and how long the tweets are. Which tweets a voice happens to write moves an
+accuracy by half a point or more, and which voice comes out of the training by one; so the default settings are judged
+with four voices, trained with other seeds, and as the older tweets with eight times as many tweets and rounds. Of
+these voices, also what becomes of the prediction when a tweet begins in another state (see `AWDLSTM.settle`). About
+half an hour on two cores.
 """
 import json, os, statistics, sys, tempfile
 from copy import deepcopy

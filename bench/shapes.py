@@ -2,9 +2,10 @@
 
     python bench/shapes.py [MINUTES] > bench/results/shapes.json
 
-Needs the folders wiki and kaggle of ULMTWEET_DATA (default ../shared/data). Every shape reads Wikipedia for MINUTES (default 4) at the speed that
-its first steps show, with a tokeniser of its own; then come the Kaggle file and the sample with the defaults. Bits per character on the
-newest 10 % of the tweets, and the minutes that fine-tuning took. About eight minutes a shape.
+Needs the folders wiki and kaggle of ULMTWEET_DATA (default ../shared/data). Every shape reads Wikipedia for MINUTES
+(default 4) at the speed that its first steps show, with a tokeniser of its own; then come the Kaggle file and the
+sample with the defaults. Bits per character on the newest 10 % of the tweets, and the minutes that fine-tuning took.
+About eight minutes a shape.
 """
 import json, os, sys, tempfile, time
 from pathlib import Path

@@ -2,16 +2,18 @@
 
     python bench/train.py > bench/results/train.json
 
-Two people: Kaggle's tweets of Elon Musk (data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA, default ../shared/data) and the bundled
-sample. All have the same tweets, tokens and network, fastai's under its own AWD-LSTM, at its batch size, sequence length and dropout.
-`scratch` is `fit_one_cycle` from random weights, `stock` is `fine_tune` from the same base; each is run as often as PEERS says. Held out are
-the newest 10 % of the tweets, measured every few batches with the clock stopped.
+Two people: Kaggle's tweets of Elon Musk (data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA, default
+../shared/data) and the bundled sample. All have the same tweets, tokens and network, fastai's under its own AWD-LSTM,
+at its batch size, sequence length and dropout. `scratch` is `fit_one_cycle` from random weights, `stock` is
+`fine_tune` from the same base; each is run as often as PEERS says. Held out are the newest 10 % of the tweets,
+measured every few batches with the clock stopped.
 
-`bits_per_character` of a peer is the best that was seen in any of its runs; ours is that of the finished voice. `ratio_...` is the peer's
-seconds to its best over ours to the same value; ours count everything from reading the base to the learning-rate finder. `ratio_near_...`
-asks for the peer's best within 1 %, which the peer's fastest run gets to long before its end. `gemm_fraction` is 6 operations a weight and
-token while all layers learn, against 2048 x 2048 products in the same format, three at each measurement: both are medians over the same
-minutes. Some 25 minutes on two cores.
+`bits_per_character` of a peer is the best that was seen in any of its runs; ours is that of the finished voice.
+`ratio_...` is the peer's seconds to its best over ours to the same value; ours count everything from reading the base
+to the learning-rate finder. `ratio_near_...` asks for the peer's best within 1 %, which the peer's fastest run gets
+to long before its end. `gemm_fraction` is 6 operations a weight and token while all layers learn, against 2048 x 2048
+products in the same format, three at each measurement: both are medians over the same minutes. Some 25 minutes on two
+cores.
 """
 import json, os, statistics, sys, tempfile, time
 from pathlib import Path

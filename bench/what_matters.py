@@ -2,14 +2,16 @@
 
     python bench/what_matters.py --out bench/results/what_matters.json [FILE] [--only EXPERIMENT ...]
 
-What is changed is ULMFiT's recipe as fastai users know it: gradual unfreezing, the learning rate that the finder suggests, half of fastai's
-dropout. The rows `gradual` have it with three seeds: what differs less than they do says nothing. The rows `default` have today's defaults
-instead: gradual unfreezing with a lower rate and a fraction of the dropout.
+What is changed is ULMFiT's recipe as fastai users know it: gradual unfreezing, the learning rate that the finder
+suggests, half of fastai's dropout. The rows `gradual` have it with three seeds: what differs less than they do says
+nothing. The rows `default` have today's defaults instead: gradual unfreezing with a lower rate and a fraction of the
+dropout.
 
-FILE has one person's tweets; default is Kaggle's dataset of Elon Musk (data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA, default
-../shared/data; the folder elm has the tweets of many people). The result is written after every training; started again with it, the command
-goes on with the rows that are missing. Each row is a training on the older tweets, measured on the newest 10 %: `bits_per_character` as everywhere, `text` without
-the ends of tweets, `plain` of the tweets without handles and hashtags, `ended` the share of 1,000 samples that end within 160 tokens. One
+FILE has one person's tweets; default is Kaggle's dataset of Elon Musk (data_elonmusk.csv in the folder kaggle of
+ULMTWEET_DATA, default ../shared/data; the folder elm has the tweets of many people). The result is written after
+every training; started again with it, the command goes on with the rows that are missing. Each row is a training on
+the older tweets, measured on the newest 10 %: `bits_per_character` as everywhere, `text` without the ends of tweets,
+`plain` of the tweets without handles and hashtags, `ended` the share of 1,000 samples that end within 160 tokens. One
 thread a training, as many at a time as there are cores; about an hour on two.
 """
 import argparse, math, os, platform, random, sys, time

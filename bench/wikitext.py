@@ -2,12 +2,14 @@
 
     python bench/wikitext.py [BASE] > bench/results/wikitext.json
 
-BASE is en (the default) or the folder of a base. Needs the folders wikitext2 and wiki of ULMTWEET_DATA (default ../shared/data).
+BASE is en (the default) or the folder of a base. Needs the folders wikitext2 and wiki of ULMTWEET_DATA (default
+../shared/data).
 
-The text comes in WikiText's own spelling: words apart, ` @-@ ` inside words, `<unk>` for rare words. The model reads what GPT-2 was given,
-too: the text as people write it (`as_written`), with `<unk>` left standing as five characters that have to be predicted like all others.
-Bits per character are those of that text. Perplexity is per word as the AWD-LSTM paper counts words: the sum of all surprise, divided by the
-number of words in the original text, `<unk>` and one end per line included.
+The text comes in WikiText's own spelling: words apart, ` @-@ ` inside words, `<unk>` for rare words. The model reads
+what GPT-2 was given, too: the text as people write it (`as_written`), with `<unk>` left standing as five characters
+that have to be predicted like all others. Bits per character are those of that text. Perplexity is per word as the
+AWD-LSTM paper counts words: the sum of all surprise, divided by the number of words in the original text, `<unk>` and
+one end per line included.
 """
 import json, lzma, math, os, re, sys
 from pathlib import Path

@@ -2,9 +2,10 @@
 
     python bench/words.py > bench/results/words.json
 
-Needs the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the defaults and writes four times as many tweets as
-there are held-out ones: with a mask over the pieces that would invent a word (the default), with tweets thrown away that have one, and with
-any words (`--invent`). `drawn` is how many samples were needed for a tweet; the judges as in bench/sampling.py. About ten minutes on two cores.
+Needs the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the defaults and writes
+four times as many tweets as there are held-out ones: with a mask over the pieces that would invent a word (the
+default), with tweets thrown away that have one, and with any words (`--invent`). `drawn` is how many samples were
+needed for a tweet; the judges as in bench/sampling.py. About ten minutes on two cores.
 """
 import json, os, statistics, sys, tempfile
 from dataclasses import replace

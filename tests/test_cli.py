@@ -117,7 +117,7 @@ def test_data_report(few_tweets):
     done = run("data", few_tweets, "--no-replies", "--json")
     report = json.loads(done.stdout)
     assert report["read"] == report["kept"] + sum(report["dropped"].values()) and report["dropped"]["reply"] > 10
-    assert "tweets read" in run("data", few_tweets).stderr
+    assert "Read" in run("data", few_tweets).stdout
 
 
 def character_frequency_bits(split):

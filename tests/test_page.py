@@ -46,9 +46,21 @@ def browser_page(address, width=1280, height=900):
         elsewhere = []
         page.on("request", lambda r: elsewhere.append(r.url) if not r.url.startswith((address, address.replace("http", "ws"), "data:", "blob:")) else None)
         page.goto(address)
-        yield page
-        browser.close()
+        settled(page)
+        try:
+            yield page
+        except BaseException:
+            print(page.inner_text("body")) # pytest shows it with the failure
+            raise
+        finally:
+            browser.close()
     assert not elsewhere
+
+
+def settled(page):
+    "Wait until the script has run and the fonts are there: a click into a moving layout is lost."
+    page.locator("[data-test-script-state=notRunning]").wait_for()
+    page.evaluate("document.fonts.ready.then(() => true)")
 
 
 def shoot(page, name):

@@ -1,47 +1,11 @@
-"Importers on real files, and Kaggle through a stand-in for its program."
-import csv, stat, sys, zipfile
+"Importers on real files."
+import csv, zipfile
 
 import pytest
 
-from conftest import SAMPLE, failed, run
-from ulmtweet.core import NetworkError
+from conftest import failed, run
 from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
-
-STAND_IN = """#!{python}
-import os, shutil, sys
-if os.environ.get("OFFLINE"): sys.exit("403 - Forbidden")
-assert sys.argv[1:4] == ["datasets", "download", "kulgen/elon-musks-tweets"] and "--unzip" not in sys.argv
-shutil.copy({archive!r}, sys.argv[sys.argv.index("-p") + 1])
-"""
-
-
-@pytest.fixture
-def kaggle(tmp_path, monkeypatch):
-    "A program that behaves like `kaggle`, with the sample as the dataset."
-    archive, program = tmp_path/"elon-musks-tweets.zip", tmp_path/"kaggle"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as z:
-        z.write(SAMPLE, "data_elonmusk.csv")
-    program.write_text(STAND_IN.format(python=sys.executable, archive=str(archive)))
-    program.chmod(program.stat().st_mode | stat.S_IEXEC)
-    monkeypatch.setenv("ULMTWEET_KAGGLE", str(program))
-    return "kaggle:kulgen/elon-musks-tweets"
-
-
-def test_kaggle_is_fetched_once_and_then_works_offline(kaggle, tmp_path, monkeypatch):
-    first = read_tweets(kaggle, home=tmp_path/"home")
-    assert first.equals(read_tweets(SAMPLE))
-    monkeypatch.setenv("OFFLINE", "1")
-    assert read_tweets(kaggle, home=tmp_path/"home").equals(first)
-    cached = next((tmp_path/"home"/"kaggle").glob("*/*.zip"))
-    cached.write_bytes(cached.read_bytes()[:-1])
-    with pytest.raises(NetworkError, match="403"):
-        read_tweets(kaggle, home=tmp_path/"home")
-
-
-def test_kaggle_without_network_is_one_line(kaggle, tmp_path):
-    assert "403" in failed(run("data", kaggle, home=tmp_path/"home", env={"OFFLINE": "1"}), 6)
-    assert "pip install kaggle" in failed(run("data", kaggle, home=tmp_path/"home", env={"ULMTWEET_KAGGLE": "/nowhere/kaggle"}), 6)
 
 
 def test_kaggle_file_against_a_plain_count(data):
@@ -74,10 +38,18 @@ def test_folder_and_several_files(tmp_path):
     assert read_tweets([tmp_path/"2022.csv", tmp_path/"2021.csv"]).text.tolist() == ["second one", "first one"]
 
 
-def test_an_archive_of_x_is_refused_and_its_read_me_not_learnt_from(tmp_path):
+def test_of_an_archive_of_x_only_the_tweets_are_read(tmp_path):
     with zipfile.ZipFile(tmp_path/"twitter.zip", "w") as archive:
         archive.writestr("data/README.txt", "What is in this archive\nMany lines of documentation\n" * 50)
-        archive.writestr("data/tweets.js", 'window.YTD.tweets.part0 = [{"tweet": {"full_text": "Hello"}}]')
+        archive.writestr("data/tweets.js", 'window.YTD.tweets.part0 = [{"tweet": {"id_str": "1", "full_text": "Hello"}}]')
+        archive.writestr("data/direct-messages.js", 'window.YTD.direct_messages.part0 = [{"text": "secret", "id": "2"}]')
     with zipfile.ZipFile(tmp_path/"twitter.zip") as archive: archive.extractall(tmp_path/"unpacked")
-    for source in ("twitter.zip", "unpacked/data"):
-        assert "tweets.js can't be read" in failed(run("data", tmp_path/source), 3)
+    for source in ("twitter.zip", "unpacked", "unpacked/data", "unpacked/data/tweets.js"):
+        assert read_tweets(tmp_path/source).text.tolist() == ["Hello"]
+    assert "isn't read" in failed(run("data", tmp_path/"unpacked"/"data"/"direct-messages.js"), 3)
+
+
+def test_a_collection_that_is_not_understood_never_falls_back_to_text(tmp_path):
+    (tmp_path/"settings.json").write_text('{"theme": "dark"}')
+    (tmp_path/"about.txt").write_text("What is in this folder\nand how it came there\n" * 50)
+    assert "settings.json" in failed(run("data", tmp_path), 3)

@@ -172,7 +172,8 @@ EMOJI = re.compile( # one match an emoji: flags, keycaps, and pictures with skin
     f"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|{_DRESSED}(?:\u200d{_DRESSED})*[\U000e0020-\U000e007f]*")
 
 # %% ../nbs/00_core.ipynb #2ccd9efb
-HANDLE = re.compile(r"(?<![\w@])@\w{1,30}")
+# ASCII, so a Japanese word may stand before and after; X allows 15 characters, other networks 30
+HANDLE = re.compile(r"(?<![A-Za-z0-9_@])@[A-Za-z0-9_]{1,30}")
 WORD = re.compile(r"[@#]?\w+(?:['’]\w+)*") # of a tweet, handles and hashtags with their sign
 INVISIBLE = re.compile( # control characters but tab and line breaks, marks of writing direction, halves of characters
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f"

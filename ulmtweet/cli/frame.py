@@ -16,7 +16,7 @@ from typing import Annotated, Optional
 import typer
 from typer.core import TyperGroup
 
-from ..core import StorageError, Terminated, UlmtweetError, raise_terminated
+from ..core import INVISIBLE, StorageError, Terminated, UlmtweetError, raise_terminated
 
 # %% ../../nbs/7_doors/frame.ipynb #f115a5c0
 def say(
@@ -79,7 +79,8 @@ def print_json(
     value: object, # Anything `json` can write
 ):
     "Print indented JSON to standard output."
-    print(json.dumps(value, indent=1, ensure_ascii=False))
+    # characters that a terminal would obey, as JSON escapes
+    print(INVISIBLE.sub(lambda m: f"\\u{ord(m[0]):04x}", json.dumps(value, indent=1, ensure_ascii=False)))
 
 def print_table(
     rows: list[dict], # With the same keys
@@ -98,7 +99,8 @@ def drawn_bar():
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
     columns = TextColumn("{task.description}"), BarColumn(30), TextColumn("{task.percentage:3.0f}%")
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield bar, bar.add_task("Preparing", total=1.)
 
 def print_above(bar, text):

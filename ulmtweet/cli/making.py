@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Base', 'Tokens', 'Lr', 'Track', 'CheckpointSeconds', 'TOLD', 'Name', 'Epochs', 'AllAtOnce', 'Originals', 'Replace',
-           'NewTweets', 'Column', 'ThrowAway', 'default_name', 'progress_bar', 'watched_training', 'days_of',
+           'NewTweets', 'Column', 'Author', 'ThrowAway', 'default_name', 'progress_bar', 'watched_training', 'days_of',
            'run_training', 'show_voice', 'train', 'voice_at_home', 'update', 'demo', 'lr_find']
 
 # %% ../../nbs/7_doors/making.ipynb #ce96fdee
@@ -146,7 +146,8 @@ def train(
 # %% ../../nbs/7_doors/making.ipynb #d2b81035
 NewTweets = Annotated[list[str], typer.Argument(
     metavar="FILE...", help="New tweets, or a whole new export; as for `ulmtweet train`.")]
-Column = Annotated[Optional[str], typer.Option(help="Column or key with the tweets [default: the first known one].")]
+Column = Annotated[Optional[str], typer.Option(help="Column or key with the tweets [default: found by its content].")]
+Author = Annotated[Optional[str], typer.Option(help="Read this person's tweets only, with or without @.")]
 ThrowAway = Annotated[bool, typer.Option(
     "--overwrite", help="Throw away another unfinished training of the voice.")]
 
@@ -163,7 +164,7 @@ def voice_at_home(voice, home):
 def update(
     files: NewTweets,
     voice: Annotated[Optional[str], typer.Option(help="Name of the voice [default: the newest].")] = None,
-    column: Column = None, lr: Lr = None,
+    column: Column = None, author: Author = None, lr: Lr = None,
     epochs: Annotated[Optional[int], typer.Option(help="Epochs [default: by the amount of data].", min=1)] = None,
     overwrite: ThrowAway = False, seed: Seed = 0, track: Track = None, as_json: Json = False, home: Home = None,
 ):
@@ -179,7 +180,7 @@ def update(
     from ulmtweet.training.learner import Recipe
     from ulmtweet.training.update import update_voice
     folder = voice_at_home(voice, home)
-    tweets = read_tweets(files, column, home)
+    tweets = read_tweets(files, column, home, author)
     tweets, report = clean_tweets(tweets, CleanOptions(**Voice.load(folder).meta.get("cleaning") or {}))
     say_report(report)
     with watched_training(folder.name, home, track) as progress:

@@ -21,7 +21,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from ..core import UsageError
-from .words import Spelling
+from .words import Characters, makes_longer
 from ..models.awdlstm import AWDLSTM, State, fast_dtype
 from ..models.tokens import EOT_ID, UNK_ID, Tokens
 
@@ -250,14 +250,14 @@ class Rules:
     "What can't be picked."
     inner: Tensor | None = None # (vocab_size,) bool: pieces that go on with a word, so that none can begin with them
     never: Sequence[int] = () # Ids that are not picked, such as that of unknown words
-    spelling: Spelling | None = None # Which words there are; None means that any may be invented
+    spelling: Characters | None = None # Which words and characters there are; None means that any may be invented
 
 @lru_cache(8) # it looks at every piece
 def rules_of(
     tokenizer: Tokens, # Any tokeniser
 ) -> Rules:
     "The rules for whole tweets."
-    inner = torch.tensor([p[:1].isalnum() for p in tokenizer.pieces(range(len(tokenizer)))])
+    inner = torch.tensor([makes_longer(p) for p in tokenizer.pieces(range(len(tokenizer)))])
     return Rules(inner, [UNK_ID] if tokenizer.kind == "word" else [])
 
 # %% ../../nbs/3_generation/engine.ipynb #a8469cd3
@@ -399,24 +399,27 @@ def _forbid_grams(self: Seats, logits, rows):
 # %% ../../nbs/3_generation/engine.ipynb #57d6707f
 @patch
 def _spell(self: Seats, p, token, rows, nth, out):
-    "Follow the words that are being written; where one would be invented, pick another token, in place."
+    "Follow what is being written; where a word or a character would be invented, pick another token, in place."
     spelling, seats = self.rules.spelling, rows.tolist()
     after = [spelling.after(self.spelt[seat], t) for seat, t in zip(seats, token.tolist())]
-    wrong = [i for i, state in enumerate(after) if state is None]
-    if wrong:
-        token[wrong] = again = self._pick_possible(p[wrong], rows[wrong], nth[wrong], out)
+    for among in (spelling.nearly_possible, spelling.possible):
+        wrong = [i for i, state in enumerate(after) if state is None]
+        if not wrong: break
+        possible = torch.stack([among(self.spelt[seats[i]]) for i in wrong])
+        uniform = self.uniform[rows[wrong], nth[wrong], TRIES:]
+        if among == spelling.possible: uniform = uniform * 2**26 % 1 # digits that decided nothing so far
+        token[wrong] = again = self._pick_possible(p[wrong], possible, uniform, rows[wrong], nth[wrong], out)
         for i, t in zip(wrong, again.tolist()): after[i] = spelling.after(self.spelt[seats[i]], t)
     for seat, state in zip(seats, after): self.spelt[seat] = state or ""
 
 # %% ../../nbs/3_generation/engine.ipynb #5289cfbe
 @patch
-def _pick_possible(self: Seats, p, rows, nth, out):
-    "Pick among the tokens that can follow."
-    possible = torch.stack([self.rules.spelling.possible(self.spelt[seat]) for seat in rows.tolist()])
+def _pick_possible(self: Seats, p, possible, uniform, rows, nth, out):
+    "Pick among the possible tokens."
     p = p.masked_fill_(~possible, 0)
     lost = (~p.any(-1)).nonzero()[:, 0]
     if len(lost): p[lost] = self._possible_alone(possible[lost], rows[lost], nth[lost], out)
-    return pick(p, self.uniform[rows, nth, TRIES:], self.sampling)
+    return pick(p, uniform, self.sampling)
 
 @patch
 def _possible_alone(self: Seats, possible, rows, nth, out):

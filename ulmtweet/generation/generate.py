@@ -23,7 +23,7 @@ from fastcore.basics import patch
 from ..core import EMOJI, HANDLE, INVISIBLE, UsageError, says_something, sha256_file
 from .engine import Blend, Request, Rules, Sampling, rules_of, sample_ids, steps_of
 from .originality import CopyIndex, Span, folded_words
-from .words import BETWEEN, IN_HANDLE, LINK, known_words, letters, spelling_of
+from .words import BETWEEN, IN_HANDLE, LINK, known_words, letters, makes_longer, spelling_of
 from ..models.tokens import EOT_ID, Tokens
 from ..models.voice import Voice
 
@@ -95,7 +95,7 @@ def request(
     prompt: str = "", # Clean
 ) -> Request:
     "A tweet to be sampled that begins with a prompt."
-    ends_word = prompt[-1].isalnum() if prompt else tokenizer.kind == "subword"
+    ends_word = makes_longer(prompt[-1]) if prompt else tokenizer.kind == "subword"
     spelt = IN_HANDLE if prompt.endswith("@") else BETWEEN
     return Request(index, tokenizer.encode(prompt) if prompt else [], ends_word, spelt)
 
@@ -104,7 +104,7 @@ def writing_rules(
     sampling: Sampling, # Says whether words may be invented
 ) -> Rules:
     "What a voice can't write."
-    return replace(rules_of(voice.tokenizer), spelling=None if sampling.invent else spelling_of(voice))
+    return replace(rules_of(voice.tokenizer), spelling=spelling_of(voice, sampling.invent))
 
 # %% ../../nbs/3_generation/generate.ipynb #cd793dfb
 _index = lru_cache(4)(lambda tweets: CopyIndex(tweets))
@@ -347,10 +347,11 @@ def first_words(
 ) -> list[tuple[str, float]]: # Word, and its share of the samples, the most frequent first
     "What they would say next, word by word; raises `UsageError`."
     tokenizer, [prompt] = voice.tokenizer, check_asked([prompt], Sampling(), seed)
-    start, enough = request(tokenizer, 0, prompt).ids, Sampling(max_tokens=32 if tokenizer.kind == "char" else 12)
+    enough = Sampling(max_tokens=32 if tokenizer.kind == "char" else 12, invent=True)
+    start, rules = request(tokenizer, 0, prompt).ids, writing_rules(voice, enough)
     before, found = tokenizer.decode(start) if start else "", Counter()
     requests = (request(tokenizer, i, prompt) for i in range(WORD_SAMPLES))
-    for _, ids, _ in sample_ids(voice.model, requests, enough, seed, rules=rules_of(tokenizer)):
+    for _, ids, _ in sample_ids(voice.model, requests, enough, seed, rules=rules):
         words = tokenizer.decode([*start, *ids]).removeprefix(before).split()
         if words and (len(words) > 1 or ids[-1] == EOT_ID): found[words[0].rstrip(".,;:!?") or words[0]] += 1
     return [(word, times / WORD_SAMPLES) for word, times in found.most_common(n)]

@@ -6,26 +6,30 @@
 __all__ = ['NEAR', 'Span', 'folded_words', 'CopyIndex', 'originality']
 
 # %% ../../nbs/3_generation/originality.ipynb #bd6f12a7
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastcore.basics import patch
 
-from ..core import WORD
+from .words import UNSPACED
 
 # %% ../../nbs/3_generation/originality.ipynb #9db5a1ad
 @dataclass(frozen=True)
 class Span:
     "A run of words that two tweets share."
     text: str # As it stands in the tweet; empty if they share no word
-    words: int
+    words: int # Characters, where a script has no spaces
     share: float # Of the tweet's characters, from 0 to 1
+
+_RUN = rf"[^\W{UNSPACED}]+"
+_WORD = re.compile(rf"[@#]?{_RUN}(?:['’]{_RUN})*|[{UNSPACED}]") # as `core.WORD`, where there are spaces
 
 def folded_words(
     text: str, # A tweet
 ) -> list[str]: # In small letters
-    "The words of a tweet, as they are compared."
-    return [w.casefold().replace("’", "'") for w in WORD.findall(text)]
+    "The words of a tweet, as they are compared; single characters of scripts without spaces."
+    return [w.casefold().replace("’", "'") for w in _WORD.findall(text)]
 
 # %% ../../nbs/3_generation/originality.ipynb #c3718b52
 class CopyIndex:
@@ -89,7 +93,7 @@ def longest(self: CopyIndex,
         if word in self.next[state]: state, run = self.next[state][word], run + 1
         if run > most: most, end = run, i
     if not most: return Span("", 0, 0.)
-    found = list(WORD.finditer(text))
+    found = list(_WORD.finditer(text))
     span = text[found[end + 1 - most].start():found[end].end()]
     return Span(span, most, len(span) / len(text))
 

@@ -86,6 +86,20 @@ def train_subword(
     tokenizer.train_from_iterator((" " + t for t in texts), trainer)
     return SubwordTokenizer(tokenizer)
 
+# %% ../../nbs/2_models/tokens.ipynb #e9ac45c0
+_PRINTABLE = [*range(33, 127), *range(161, 173), *range(174, 256)] # bytes that stand for themselves
+_OTHERS = [b for b in range(256) if b not in _PRINTABLE]
+_BYTES = ({chr(b): bytes([b]) for b in _PRINTABLE}
+          | {chr(256 + n): bytes([b]) for n, b in enumerate(_OTHERS)})
+
+@patch
+def piece_bytes(self: SubwordTokenizer,
+    ids: Sequence[int], # Any ids
+) -> list[bytes]:
+    "What each id adds to a text in UTF-8; nothing for `<eot>`."
+    written = ("" if i == EOT_ID else self.tokenizer.id_to_token(i) for i in ids)
+    return [b"".join(_BYTES.get(c, c.encode("utf-8")) for c in piece) for piece in written]
+
 # %% ../../nbs/2_models/tokens.ipynb #1c29e0d9
 UNK_ID = 1 # of every word that is not in the vocabulary
 MARKS = ["xxmaj", "xxup", "xxrep", "xxwrep"] # fastai's: a capital, all capitals, a repeated character, a repeated word
@@ -281,8 +295,15 @@ def decode(self: CharTokenizer,
     ids: Sequence[int], # `<eot>` is left out
 ) -> str: # U+FFFD stands where the bytes are not whole characters
     "Ids to text."
-    def bytes_of(i): return bytes([i - 1]) if i <= 256 else self.characters[i - 257].encode("utf-8")
-    return b"".join(bytes_of(i) for i in ids if i != EOT_ID).decode("utf-8", errors="replace")
+    return b"".join(self.piece_bytes(ids)).decode("utf-8", errors="replace")
+
+@patch
+def piece_bytes(self: CharTokenizer,
+    ids: Sequence[int], # Any ids
+) -> list[bytes]:
+    "What each id adds to a text in UTF-8; nothing for `<eot>`."
+    def added(i): return bytes([i - 1]) if i <= 256 else self.characters[i - 257].encode("utf-8")
+    return [b"" if i == EOT_ID else added(i) for i in ids]
 
 @patch
 def pieces(self: CharTokenizer,
