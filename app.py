@@ -1,4 +1,7 @@
-"The page: pick a voice, type a prompt, see what that person would tweet next. Widgets only; see nbs/7_doors/page.ipynb."
+"""The page: pick a voice, type a prompt, see what that person would tweet next.
+
+Widgets only; see nbs/7_doors/page.ipynb.
+"""
 from itertools import groupby
 from pathlib import Path
 
@@ -66,9 +69,11 @@ def show_new_voice(names: list[str]):
     if "juno" not in names:
         if st.button("Train a voice on the sample tweets", type="secondary" if names else "primary", width="stretch"):
             start("juno", [])
-        st.caption("The sample: 2,136 tweets of Juno Hale, an engineer who doesn't exist. Takes a few minutes on two cores.")
+        st.caption("The sample: 2,136 tweets of Juno Hale, an engineer who doesn't exist. "
+                   "Takes a few minutes on two cores.")
     with st.form("own", border=True):
-        upload = st.file_uploader("Or your own: an X archive, a Mastodon, Bluesky or Threads export, a table, JSON or text")
+        upload = st.file_uploader("Or your own: an X archive, a Mastodon, Bluesky or Threads export, "
+                                  "a table, JSON or text")
         path = st.text_input("Or a file on this computer, a Kaggle dataset, or an account",
                              placeholder="kaggle:kulgen/elon-musks-tweets or bluesky:HANDLE")
         name = st.text_input("Name of the voice", placeholder="letters and digits")
@@ -95,18 +100,23 @@ def ask(names: list[str]) -> dict | None:
         prompt = right.text_input("The tweet begins with", value="Tesla will", max_chars=200, help="May be empty.")
         with st.expander("Settings"):
             n = st.slider("Tweets", 1, 50, 10)
-            temperature = st.slider("Temperature", 0.1, 2.0, READERS.temperature, 0.05, help="Low is safe and repetitive, high is wild; 1 is the voice as it is.")
-            top_p = st.slider("Top-p", 0.05, 1.0, Sampling.top_p, 0.05, help="Only the likeliest tokens that together have this probability.")
+            temperature = st.slider("Temperature", 0.1, 2.0, READERS.temperature, 0.05,
+                                    help="Low is safe and repetitive, high is wild; 1 is the voice as it is.")
+            top_p = st.slider("Top-p", 0.05, 1.0, Sampling.top_p, 0.05,
+                              help="Only the likeliest tokens that together have this probability.")
             top_k = st.number_input("Top-k", 0, 1000, Sampling.top_k, help="Only the k likeliest tokens; 0 means all.")
-            min_p = st.slider("Min-p", 0.0, 0.5, 0.0, 0.01, help="Only tokens at least this likely, as a share of the likeliest.")
+            min_p = st.slider("Min-p", 0.0, 0.5, 0.0, 0.01,
+                              help="Only tokens at least this likely, as a share of the likeliest.")
             invent = st.checkbox("Invented words", help="Also tweets with rare words that the person never used.")
             mask = st.checkbox("Mask @handles", help="Write @user for every handle.")
             live = st.checkbox("As they come", help="Show tweets as they are written, not the best of a larger draw.")
-            inside = st.checkbox("A look inside", help="How sure the voice was of each piece, and which words are the likeliest next.")
+            inside = st.checkbox("A look inside",
+                                 help="How sure the voice was of each piece, and which words are the likeliest next.")
             seed = st.number_input("Seed", 0, 2**31 - 1, 0, help="The same seed gives the same tweets.")
         pressed = st.form_submit_button("What next?", type="primary", width="stretch")
     return dict(voice=voice, prompt=prompt, n=n, live=live, inside=inside, seed=int(seed),
-                sampling=Sampling(temperature, int(top_k), top_p, min_p, invent=invent, mask_handles=mask)) if pressed else None
+                sampling=Sampling(temperature, int(top_k), top_p, min_p,
+                                  invent=invent, mask_handles=mask)) if pressed else None
 
 
 def show_tweet(voice: Voice, tweet: Tweet, inside: bool):
@@ -122,7 +132,8 @@ def show_tweet(voice: Voice, tweet: Tweet, inside: bool):
 def show_tweets(asked: dict, meta: dict):
     voice = open_voice(meta["folder"], meta["created"])
     if asked["inside"]:
-        st.text("Likeliest next words: " + ", ".join(f"{word} ({percent(p)})" for word, p in first_words(voice, asked["prompt"], 8)))
+        st.text("Likeliest next words: "
+                + ", ".join(f"{word} ({percent(p)})" for word, p in first_words(voice, asked["prompt"], 8)))
     report, tweets = Path(meta["folder"])/"report.json", []
     judge = open_judge(meta["folder"], meta["created"], report.stat().st_mtime) if report.is_file() else None
     with st.spinner("Writing ..."):
@@ -131,11 +142,13 @@ def show_tweets(asked: dict, meta: dict):
             tweets.append(tweet)
             show_tweet(voice, tweet, asked["inside"])
     if len(tweets) < asked["n"]:
-        st.info(f"Only {len(tweets)} different tweets came out; invented words, another temperature or a shorter prompt may give more.")
+        st.info(f"Only {len(tweets)} different tweets came out; "
+                "invented words, another temperature or a shorter prompt may give more.")
     left, right = st.columns(2)
-    left.download_button("Download CSV", as_csv(tweets, voice.name), f"{voice.name}.csv", "text/csv", width="stretch", on_click="ignore")
-    right.download_button("Download JSON Lines", as_jsonl(tweets, voice.name), f"{voice.name}.jsonl", "application/jsonl", width="stretch",
-                          on_click="ignore")
+    left.download_button("Download CSV", as_csv(tweets, voice.name), f"{voice.name}.csv", "text/csv",
+                         width="stretch", on_click="ignore")
+    right.download_button("Download JSON Lines", as_jsonl(tweets, voice.name), f"{voice.name}.jsonl",
+                          "application/jsonl", width="stretch", on_click="ignore")
 
 
 def show_about(meta: dict):
@@ -143,7 +156,8 @@ def show_about(meta: dict):
         test, before = meta["metrics"]["test"], meta["metrics"]["before"]
         left, right = st.columns(2)
         change = f"{test['bits_per_character'] - before['bits_per_character']:.2f} by fine-tuning" if before else None
-        left.metric("Bits per character, newest tweets", f"{test['bits_per_character']:.2f}", change, delta_color="inverse")
+        left.metric("Bits per character, newest tweets", f"{test['bits_per_character']:.2f}",
+                    change, delta_color="inverse")
         right.metric("Learnt from", f"{meta['counts']['train']:,} tweets")
         st.caption(f"Measured on its {test['tweets']:,} newest tweets, which it has never seen. Fewer bits are better; "
                    "knowing nothing but the alphabet takes about 5.")
@@ -167,7 +181,8 @@ def show_report(meta: dict):
     if path.is_file() and (sentences := report_sentences(meta["folder"])):
         for sentence in sentences:
             st.text(sentence)
-        st.download_button("Download the whole report", path.read_bytes(), f"{meta['name']}-report.html", "text/html", width="stretch", on_click="ignore")
+        st.download_button("Download the whole report", path.read_bytes(), f"{meta['name']}-report.html", "text/html",
+                           width="stretch", on_click="ignore")
 
 
 @st.cache_resource

@@ -23,20 +23,23 @@ WIKI = sorted((DATA/"wiki").glob("*.xz"))
 SHAPE = dict(emb_sz=224, n_hid=704, n_layers=2)
 LARGE = dict(emb_sz=400, n_hid=1152, n_layers=3)
 VOCABULARY = 16_000
-PHASES = [(WIKI[:1], Pretraining(epochs=0.66, lr=6e-3, drop_mult=0.)), (WIKI[1:4], Pretraining(epochs=0.65, lr=4e-3, drop_mult=0., seed=1))]
+PHASES = [(WIKI[:1], Pretraining(epochs=0.66, lr=6e-3, drop_mult=0.)),
+          (WIKI[1:4], Pretraining(epochs=0.65, lr=4e-3, drop_mult=0., seed=1))]
 GPU = Pretraining(epochs=1000, bs=512, lr=6e-3, drop_mult=0., checkpoint_steps=1000, validations=4)
 DESCRIPTION = (
-    "A small English base. Its corpus is 1.3 million public tweets of more than 31,000 people, most of them from archives and data sets that "
-    "are public on GitHub, and articles of the English Wikipedia (a 2015 dump, WikiExtractor's prose). Before it read them every handle became a "
-    "made-up one, and e-mail addresses and telephone numbers were taken out. It has read no tweet of Elon Musk's, of Steve Martin's, of Elm's "
-    "people or of the bundled sample. Wikipedia text has the licence CC BY-SA, and so have these weights.")
+    "A small English base. Its corpus is 1.3 million public tweets of more than 31,000 people, most of them from "
+    "archives and data sets that are public on GitHub, and articles of the English Wikipedia (a 2015 dump, "
+    "WikiExtractor's prose). Before it read them every handle became a made-up one, and e-mail addresses and "
+    "telephone numbers were taken out. It has read no tweet of Elon Musk's, of Steve Martin's, of Elm's people or of "
+    "the bundled sample. Wikipedia text has the licence CC BY-SA, and so have these weights.")
 
 
 def show(status):
     if status.get("tokens_per_second"):
         row = status["log"][-1] if status["log"] else {}
         print(f"{status['fraction']:.3f} {status['tokens_per_second']:,.0f} tokens/s loss {status['train_loss']:.3f} "
-              f"left {status['seconds_left'] / 60:.0f} min {row.get('bits_per_character')} {row.get('samples')}", file=sys.stderr, flush=True)
+              f"left {status['seconds_left'] / 60:.0f} min {row.get('bits_per_character')} {row.get('samples')}",
+              file=sys.stderr, flush=True)
 
 
 def main():

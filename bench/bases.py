@@ -17,7 +17,8 @@ from ulmtweet.models.bases import load_base
 from ulmtweet.training.train import fine_tune
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
-PEOPLE = dict(kaggle=DATA/"kaggle"/"data_elonmusk.csv", sample=ASSETS/"sample_tweets.csv", stevemartin=DATA/"people"/"stevemartin.twint.tsv")
+PEOPLE = dict(kaggle=DATA/"kaggle"/"data_elonmusk.csv", sample=ASSETS/"sample_tweets.csv",
+              stevemartin=DATA/"people"/"stevemartin.twint.tsv")
 LAST_START = 30 * 60 # seconds after which nothing new is begun
 
 
@@ -25,7 +26,8 @@ def train(tweets, home, **choices):
     "Fine-tune with the defaults; the voice's description, its minutes, weights and size."
     start = time.perf_counter()
     voice = fine_tune(tweets, "bench", home=home, overwrite=True, **choices)
-    return dict(metrics=voice.meta["metrics"], minutes=round((time.perf_counter() - start) / 60, 2), parameters=voice.model.n_parameters,
+    return dict(metrics=voice.meta["metrics"], minutes=round((time.perf_counter() - start) / 60, 2),
+                parameters=voice.model.n_parameters,
                 megabytes=round((voice.folder/"model.safetensors").stat().st_size / 1e6, 2))
 
 
@@ -35,7 +37,8 @@ def bits(measure): return measure and round(measure["bits_per_character"], 4)
 def main(folders):
     began, rows, left_out, scratch = time.perf_counter(), [], [], {}
     with tempfile.TemporaryDirectory() as home:
-        bases = [("en", "subword"), *((f, "subword") for f in folders), ("wt103", "word"), ("none", "word"), ("none", "char")]
+        bases = [("en", "subword"), *((f, "subword") for f in folders), ("wt103", "word"),
+                 ("none", "word"), ("none", "char")]
         for base, tokens in bases:
             name = Path(base).name if base != "none" else f"none, {tokens}"
             for person, path in PEOPLE.items():
@@ -54,11 +57,14 @@ def main(folders):
                     break
                 source = one or scratch[tokens, person]
                 rows.append(dict(base=name, data=person, parameters=source["parameters"], megabytes=source["megabytes"],
-                                 zero_shot=bits(one["metrics"]["before"]) if one else None, fine_tuned=bits(one["metrics"]["test"]) if one else None,
+                                 zero_shot=bits(one["metrics"]["before"]) if one else None,
+                                 fine_tuned=bits(one["metrics"]["test"]) if one else None,
                                  scratch=bits(scratch[tokens, person]["metrics"]["test"]), minutes=source["minutes"]))
                 print(rows[-1], file=sys.stderr, flush=True)
-    print(json.dumps(dict(rows=rows, left_out=left_out, command="python bench/bases.py " + " ".join(Path(f).name for f in folders), seed=0,
-                          minutes=round((time.perf_counter() - began) / 60, 1), python=platform.python_version()), indent=1))
+    print(json.dumps(dict(rows=rows, left_out=left_out,
+                          command="python bench/bases.py " + " ".join(Path(f).name for f in folders), seed=0,
+                          minutes=round((time.perf_counter() - began) / 60, 1),
+                          python=platform.python_version()), indent=1))
 
 
 if __name__ == "__main__":

@@ -31,12 +31,15 @@ from ulmtweet.training.train import keep_voice, prepare_training, run_training
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 N, SEED = 4000, 0
 RECIPE = Recipe(lr=4e-3, epochs=10, drop_mult=0.2) # ten times the tweets of one person: less regularisation, more steps
-PUBLISHED = dict(naive_bayes=0.57, random_forest=0.60, tuned_random_forest=0.6252) # github.com/Stenke/Elm-GPT-2-Language-Model, tweet-data.ipynb
+# github.com/Stenke/Elm-GPT-2-Language-Model, tweet-data.ipynb
+PUBLISHED = dict(naive_bayes=0.57, random_forest=0.60, tuned_random_forest=0.6252)
 
 
 def piles():
-    "Cleaned, without a leading @ and without twins: 4,000 real tweets to be judged, 4,000 other real ones, all that GPT-2 wrote, all real ones."
-    clean = lambda texts: pd.Series([clean_text(t) for t in texts]).loc[lambda s: ~s.str.startswith("@") & ~s.str.casefold().duplicated() & (s != "")]
+    """Cleaned, without a leading @ and without twins: 4,000 real tweets to be judged, 4,000 other real ones,
+    all that GPT-2 wrote, all real ones."""
+    clean = lambda texts: pd.Series([clean_text(t) for t in texts]).loc[
+        lambda s: ~s.str.startswith("@") & ~s.str.casefold().duplicated() & (s != "")]
     labelled = pd.read_csv(DATA/"elm"/"modeling_tweets.csv")
     real = clean(labelled.tweet_clean[labelled.label == 1]).sample(2 * N, random_state=SEED).tolist()
     gpt2 = clean(labelled.tweet_clean[labelled.label == 0]).tolist()
@@ -55,7 +58,8 @@ def in_parts(matrix, n=250):
 
 
 def as_published():
-    "Elm's protocol on Elm's file: 80/20, TF-IDF of one to three words, 200,000 of them, without stop words (scikit-learn's; Elm's were NLTK's)."
+    """Elm's protocol on Elm's file: 80/20, TF-IDF of one to three words, 200,000 of them, without stop words
+    (scikit-learn's; Elm's were NLTK's)."""
     table = pd.read_csv(DATA/"elm"/"modeling_tweets.csv")
     learn, test, y, y_test = train_test_split(table.tweet_clean, table.label, random_state=42, test_size=0.2)
     vectorizer = TfidfVectorizer(stop_words="english", ngram_range=(1, 3), max_features=200_000)
@@ -65,9 +69,10 @@ def as_published():
     gauss_right = np.concatenate([gauss.predict(dense) for _, dense in in_parts(x_test)]) == y_test
     score = lambda model: float(model.fit(x, y).score(x_test, y_test))
     at = table.tweet_clean.str.startswith("@") != (table.label == 1) # says "generated" if there is a leading @
-    return dict(published=PUBLISHED, naive_bayes=float(gauss_right.mean()), random_forest=score(RandomForestClassifier(100, random_state=42, n_jobs=-1)),
-                tuned_random_forest=score(RandomForestClassifier(**BEST, random_state=42, n_jobs=-1)), multinomial_naive_bayes=score(MultinomialNB()),
-                leading_at_alone=float(at.mean()))
+    return dict(published=PUBLISHED, naive_bayes=float(gauss_right.mean()),
+                random_forest=score(RandomForestClassifier(100, random_state=42, n_jobs=-1)),
+                tuned_random_forest=score(RandomForestClassifier(**BEST, random_state=42, n_jobs=-1)),
+                multinomial_naive_bayes=score(MultinomialNB()), leading_at_alone=float(at.mean()))
 
 
 def progress(status):
@@ -85,7 +90,8 @@ def main(folder):
     n, tweets = min(N, len(gpt2)), without(everything, real) # 3,870 of GPT-2's 4,015 are different ones
     np.random.default_rng(SEED).shuffle(tweets) # the file is in blocks by author
     if not (home/"voices"/"elm").exists():
-        training = prepare_training(Split(tweets, real[n:], real[:n]), "elm", recipe=RECIPE, home=home, progress=progress)
+        training = prepare_training(Split(tweets, real[n:], real[:n]), "elm",
+                                    recipe=RECIPE, home=home, progress=progress)
         keep_voice(training, run_training(training), home)
     began, voice = time.perf_counter(), Voice.load(home/"voices"/"elm")
     minutes = sum(stage["seconds"] for stage in voice.meta["stages"]) / 60
@@ -94,15 +100,19 @@ def main(folder):
     index, result = CopyIndex(everything), dict(accuracy={}, auc={}, interval={}, copied_share={}, near_copied_share={})
     for name, tweets in systems.items():
         judged = real_or_generated(real[:n], tweets, repeats=1, seed=SEED)
-        for key in ("accuracy", "auc", "interval"): result[key][name] = {k: np.round(r[key], 4).tolist() for k, r in judged.items()}
+        for key in ("accuracy", "auc", "interval"):
+            result[key][name] = {k: np.round(r[key], 4).tolist() for k, r in judged.items()}
         if name != "real_against_real":
             found = originality(tweets, index)
-            result["copied_share"][name], result["near_copied_share"][name] = round(found["copies"], 4), round(found["near_copies"], 4)
+            result["copied_share"][name], result["near_copied_share"][name] = (
+                round(found["copies"], 4), round(found["near_copies"], 4))
         print(name, result["accuracy"][name], file=sys.stderr, flush=True)
     result["as_published"] = as_published()
-    print(json.dumps(result | dict(tweets=n, bits_per_character=voice.meta["metrics"]["test"]["bits_per_character"], sampling=vars(IMITATING),
-                                   training_minutes=round(minutes, 1), examples=dict(ulmtweet=ours[:10], gpt2_355m=gpt2[:10]), command="python bench/elm.py", seed=SEED,
-                                   minutes=round(minutes + (time.perf_counter() - began) / 60, 1)), indent=1, ensure_ascii=False))
+    print(json.dumps(result | dict(
+        tweets=n, bits_per_character=voice.meta["metrics"]["test"]["bits_per_character"], sampling=vars(IMITATING),
+        training_minutes=round(minutes, 1), examples=dict(ulmtweet=ours[:10], gpt2_355m=gpt2[:10]),
+        command="python bench/elm.py", seed=SEED, minutes=round(minutes + (time.perf_counter() - began) / 60, 1)),
+        indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""What was tried to make a step of the sampling engine fast, and where its time goes, for 512 rows of the embedded base, as JSON.
+"""What was tried to make a step of the sampling engine fast, and where its time goes, as JSON.
+
+The step is that of 512 rows of the embedded base.
 
     make bench
     python bench/engine.py > bench/results/engine.json
@@ -57,13 +59,15 @@ class Network(nn.Module):
 
 def int8_step(model):
     "The products in 8 bits: weights once, activations each time."
-    pack = lambda w, b: torch.ops.quantized.linear_prepack(torch.quantize_per_channel(w, w.abs().amax(1) / 127, torch.zeros(len(w), dtype=torch.long), 0, torch.qint8), b)
+    pack = lambda w, b: torch.ops.quantized.linear_prepack(
+        torch.quantize_per_channel(w, w.abs().amax(1) / 127, torch.zeros(len(w), dtype=torch.long), 0, torch.qint8), b)
     cells = [(pack(r.weight_ih_l0, r.bias_ih_l0), pack(r.weight_hh_l0, r.bias_hh_l0)) for r in model.rnns]
     out = pack(model.emb.weight, model.bias)
     def step(tokens, state):
         x = model.emb.weight[tokens]
         for (ih, hh), (h, c) in zip(cells, state):
-            i, f, g, o = (torch.ops.quantized.linear_dynamic(x, ih) + torch.ops.quantized.linear_dynamic(h, hh)).chunk(4, 1)
+            i, f, g, o = (torch.ops.quantized.linear_dynamic(x, ih)
+                          + torch.ops.quantized.linear_dynamic(h, hh)).chunk(4, 1)
             x = o.sigmoid() * (f.sigmoid() * c + i.sigmoid() * g.tanh()).tanh()
         return torch.ops.quantized.linear_dynamic(x, out)
     return step
@@ -83,7 +87,8 @@ def onnx_step(network, tokens, flat):
 
 def processor():
     "The name that Linux gives it."
-    names = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    names = [line.split(":")[1].strip()
+             for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return f"{names[0]}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
@@ -94,26 +99,34 @@ def parts_of_a_step(dtype):
     voice = replace(en, originals=tuple(read_tweets(ASSETS/"sample_tweets.csv").text))
     steps = Steps(en.model, dtype)
     requests, start = (request(voice.tokenizer, i) for i in count()), [(h[0], c[0]) for h, c in steps.start_state(1)]
-    seats, whole = Seats(steps, list(islice(requests, ROWS)), Sampling(), 0, writing_rules(voice, Sampling()), start), []
+    seats, whole = Seats(steps, list(islice(requests, ROWS)), Sampling(), 0,
+                         writing_rules(voice, Sampling()), start), []
     for _ in range(300): # the first 200 fill the caches of the spelling
         begin = time.perf_counter()
         ended = seats.step()
         if ended: seats.sit(ended, list(islice(requests, len(ended))))
         whole.append(time.perf_counter() - begin)
     out, scores, uniform = seats.state[-1][0], seats.scores, torch.rand(ROWS, TRIES, dtype=torch.float64)
-    read = [torch.cat([torch.zeros(ROWS, w.shape[1] - h.shape[1], dtype=dtype), h], 1) for (w, _), (h, _) in zip(steps.cells, seats.state)]
+    read = [torch.cat([torch.zeros(ROWS, w.shape[1] - h.shape[1], dtype=dtype), h], 1)
+            for (w, _), (h, _) in zip(steps.cells, seats.state)]
     into = torch.empty_like(scores) if dtype == torch.float32 else None
-    parts = {"products of the cells": lambda: [x @ w.t() for x, (w, _) in zip(read, steps.cells)], "whole cells": lambda: steps.step(seats.ids[:, 0], seats.state),
-             "products of the scores": lambda: torch.mm(out, steps.emb.t(), out=into), "scores": lambda: steps.logits(out, scores), "softmax": lambda: probabilities(scores, Sampling()),
+    parts = {"products of the cells": lambda: [x @ w.t() for x, (w, _) in zip(read, steps.cells)],
+             "whole cells": lambda: steps.step(seats.ids[:, 0], seats.state),
+             "products of the scores": lambda: torch.mm(out, steps.emb.t(), out=into),
+             "scores": lambda: steps.logits(out, scores), "softmax": lambda: probabilities(scores, Sampling()),
              "picking": lambda: pick(scores, uniform, Sampling())}
     ms = {name: milliseconds(f) for name, f in parts.items()}
-    ms["the rest of the cells"], ms["biases"] = ms["whole cells"] - ms["products of the cells"], ms.pop("scores") - ms["products of the scores"]
+    ms["the rest of the cells"], ms["biases"] = (
+        ms["whole cells"] - ms["products of the cells"], ms.pop("scores") - ms["products of the scores"])
     ms["whole step"] = 1e3 * statistics.median(whole[200:])
-    ms["spelling, new tweets, bookkeeping"] = ms["whole step"] - sum(ms[k] for k in ("whole cells", "products of the scores", "biases", "softmax", "picking"))
+    ms["spelling, new tweets, bookkeeping"] = ms["whole step"] - sum(
+        ms[k] for k in ("whole cells", "products of the scores", "biases", "softmax", "picking"))
     del ms["whole cells"]
     multiplied = 2 * ROWS * (steps.emb.numel() + sum(w.numel() for w, _ in steps.cells))
     peak = matmul_peak("cpu", dtype=torch.float32)
-    return dict(processor=processor(), ms={k: round(v, 2) for k, v in ms.items()}, peak_32_bits_ms=round(1e3 * multiplied / peak, 2), gemm_fraction=round(multiplied / peak / ms["whole step"] * 1e3, 3))
+    return dict(processor=processor(), ms={k: round(v, 2) for k, v in ms.items()},
+                peak_32_bits_ms=round(1e3 * multiplied / peak, 2),
+                gemm_fraction=round(multiplied / peak / ms["whole step"] * 1e3, 3))
 
 
 @torch.no_grad()
@@ -130,8 +143,11 @@ def main():
     scores_of = lambda steps, into=None: steps.logits(steps.step(tokens, state)[0], into)
     def tried(name, f, scores=None):
         print(name, file=sys.stderr, flush=True)
-        try: network[name] = dict(ms=milliseconds(f), worst=round(float((torch.as_tensor((scores or f)()).float() - exact).abs().max()), 4))
-        except Exception as e: network[name] = dict(failed=f"{type(e).__name__}: {str(e).splitlines()[0][:120]}")
+        try:
+            network[name] = dict(ms=milliseconds(f),
+                                 worst=round(float((torch.as_tensor((scores or f)()).float() - exact).abs().max()), 4))
+        except Exception as e:
+            network[name] = dict(failed=f"{type(e).__name__}: {str(e).splitlines()[0][:120]}")
     tried("32 bits, torch's LSTM cell", lambda: module(tokens, *flat)[0])
     tried("32 bits, one product a layer", lambda: scores_of(exactly))
     tried("the same, scores into the same memory (kept)", lambda: scores_of(exactly, into))
@@ -139,11 +155,13 @@ def main():
     tried("the same, PyTorch free to round the factors", lambda: scores_of(exactly, into))
     torch.set_float32_matmul_precision("highest")
     tried("weights in bfloat16 (kept)", lambda: scores_of(rounding, into))
-    tried("the same, 64 rows of scores at a time", lambda: torch.cat([rounding.logits(o) for o in rounding.step(tokens, state)[0].split(64)]))
+    tried("the same, 64 rows of scores at a time",
+          lambda: torch.cat([rounding.logits(o) for o in rounding.step(tokens, state)[0].split(64)]))
     known = torch.arange(4000)
     fewer = Steps(model, torch.bfloat16)
     fewer.emb, fewer.bias = fewer.emb[known].contiguous(), fewer.bias[known]
-    network["the same, only 4,000 tokens"] = dict(ms=milliseconds(lambda: fewer.logits(rounding.step(tokens, state)[0])), worst=None)
+    network["the same, only 4,000 tokens"] = dict(
+        ms=milliseconds(lambda: fewer.logits(rounding.step(tokens, state)[0])), worst=None)
     half = Network(load_base("en").model).eval().to(torch.bfloat16)
     tried("everything in bfloat16", lambda: half(tokens, *(t.bfloat16() for t in flat))[0])
     tried("8 bits", lambda s=int8_step(model): s(tokens, state))
@@ -160,12 +178,19 @@ def main():
         best, ids = p.sort(-1, descending=True)
         best = torch.where(best.cumsum(-1) - best < 0.95, best, 0)
         return ids.gather(-1, torch.multinomial(best, 1))
-    choice = {"softmax and torch.multinomial": lambda: torch.multinomial(exact.softmax(-1), 1), "softmax in place, two searches (kept)": lambda: pick(probabilities(into.copy_(exact), Sampling()), uniform, Sampling()),
-              "top-p .95 by sorting": by_sorting, "top-p .95 by asking after the pick (kept)": lambda: pick(p, uniform, limited)}
-    step = {name: json.loads(subprocess.run([sys.executable, __file__, "--step", name], env=os.environ | env, check=True, capture_output=True, text=True).stdout)
+    choice = {"softmax and torch.multinomial": lambda: torch.multinomial(exact.softmax(-1), 1),
+              "softmax in place, two searches (kept)":
+                  lambda: pick(probabilities(into.copy_(exact), Sampling()), uniform, Sampling()),
+              "top-p .95 by sorting": by_sorting,
+              "top-p .95 by asking after the pick (kept)": lambda: pick(p, uniform, limited)}
+    step = {name: json.loads(subprocess.run([sys.executable, __file__, "--step", name], env=os.environ | env,
+                                            check=True, capture_output=True, text=True).stdout)
             for name, env in (("float32", dict(ATEN_CPU_CAPABILITY="avx2")), ("bfloat16", {}))}
-    print(json.dumps(dict(command="python bench/engine.py", rows=ROWS, processor=processor(), peak_32_bits_ms=step["bfloat16"]["peak_32_bits_ms"],
-                          network=network, choice={k: dict(ms=milliseconds(f)) for k, f in choice.items()}, step=step, versions=dict(torch=torch.__version__)), indent=1))
+    print(json.dumps(dict(
+        command="python bench/engine.py", rows=ROWS, processor=processor(),
+        peak_32_bits_ms=step["bfloat16"]["peak_32_bits_ms"], network=network,
+        choice={k: dict(ms=milliseconds(f)) for k, f in choice.items()}, step=step,
+        versions=dict(torch=torch.__version__)), indent=1))
 
 
 if __name__ == "__main__":

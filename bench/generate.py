@@ -53,8 +53,8 @@ def fastai_config(shape):
 def fastai_weights(model):
     "Our weights under fastai's names."
     ours = model.state_dict()
-    theirs = {"0.encoder.weight": ours["emb.weight"], "0.encoder_dp.emb.weight": ours["emb.weight"], "1.decoder.weight": ours["emb.weight"],
-              "1.decoder.bias": ours["bias"]}
+    theirs = {"0.encoder.weight": ours["emb.weight"], "0.encoder_dp.emb.weight": ours["emb.weight"],
+              "1.decoder.weight": ours["emb.weight"], "1.decoder.bias": ours["bias"]}
     for i in range(model.shape["n_layers"]):
         part = lambda name: ours[f"rnns.{i}.{name}"]
         theirs |= {f"0.rnns.{i}.weight_hh_l0_raw": part("weight_hh_l0"),
@@ -99,7 +99,8 @@ def engine_rate(voice, n, bs=512):
     for _, sampled, _ in sample_ids(voice.model, (Request(i, ids) for i in range(n)), Sampling(), SEED, bs, rules):
         tokens += len(sampled)
     seconds = time.perf_counter() - start
-    scores, cells = voice.model.emb.weight.numel(), sum(w.numel() for rnn in voice.model.rnns for w in rnn.parameters() if w.dim() == 2)
+    scores, cells = voice.model.emb.weight.numel(), sum(
+        w.numel() for rnn in voice.model.rnns for w in rnn.parameters() if w.dim() == 2)
     return tokens / seconds, tokens / n, 2 * (cells * (tokens + n * len(ids)) + scores * tokens) / seconds
 
 
@@ -115,7 +116,8 @@ def gpt2_rate(gpt2, tokens):
     ids = torch.full((BATCH, 2), 100)
     start = time.perf_counter()
     with torch.no_grad():
-        gpt2.generate(ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0, max_new_tokens=tokens, min_new_tokens=tokens, pad_token_id=0)
+        gpt2.generate(ids, attention_mask=torch.ones_like(ids), do_sample=True, top_k=0,
+                      max_new_tokens=tokens, min_new_tokens=tokens, pad_token_id=0)
     return BATCH / (time.perf_counter() - start)
 
 
@@ -137,7 +139,8 @@ sys.exit(code)""" # in a small process, since a child begins with its parent's m
 
 def timed(*command, env=()):
     "Seconds of a command, and the largest memory it had, in MB."
-    done = subprocess.run([sys.executable, "-c", TIMER, *map(str, command)], capture_output=True, text=True, env={**os.environ, **dict(env)})
+    done = subprocess.run([sys.executable, "-c", TIMER, *map(str, command)], capture_output=True, text=True,
+                          env={**os.environ, **dict(env)})
     if done.returncode: sys.exit(done.stderr)
     return tuple(map(float, done.stdout.split()))
 
@@ -155,7 +158,8 @@ def one_round(voice, learn, gpt2, n):
     peak = {dtype: matmul_peak("cpu", dtype=dtype) for dtype in (torch.float32, engine.fast_dtype())}
     as_peers = Sampling(invent=True, max_copied=1.) # they look at no words
     raw = tweet_rate(voice, as_peers, n)
-    found = dict(gemm=operations / peak[torch.float32], gemm_own=operations / peak[engine.fast_dtype()], gigaflops=operations / 1e9, tokens=rate, raw=raw, defaults=tweet_rate(voice, Sampling(), n))
+    found = dict(gemm=operations / peak[torch.float32], gemm_own=operations / peak[engine.fast_dtype()],
+                 gigaflops=operations / 1e9, tokens=rate, raw=raw, defaults=tweet_rate(voice, Sampling(), n))
     say("fastai's predict")
     found["fastai"] = raw * fastai_seconds_per_tweet(learn, tokens, 5)
     say("GPT-2 small by Hugging Face's generate")
@@ -168,12 +172,16 @@ def one_round(voice, learn, gpt2, n):
 def commands(folder, home, env):
     "What a user waits for: predictions from a cold start, and many tweets."
     say("predictions from a cold start")
-    ours, imports, fastai = zip(*((timed(PROGRAM, "predict", PROMPT, "-n", 10, "--seed", SEED, env=env)[0], timed(sys.executable, "-c", "import torch")[0],
+    ours, imports, fastai = zip(*((timed(PROGRAM, "predict", PROMPT, "-n", 10, "--seed", SEED, env=env)[0],
+                                   timed(sys.executable, "-c", "import torch")[0],
                                    timed(sys.executable, __file__, "--fastai-cold", folder)[0]) for _ in range(3)))
     say("1,000 and 100,000 tweets by the command")
-    few, many = (timed(PROGRAM, "generate", "-n", n, "--out", Path(home)/f"{n}.jsonl", env=env) for n in (1_000, 100_000))
-    return dict(cold_predict_seconds=round(statistics.median(ours), 2), cold_import_torch_seconds=round(statistics.median(imports), 2),
-                ratio_cold_start=round(statistics.median(b / a for a, b in zip(ours, fastai)), 2), memory_ratio=round(many[1] / few[1], 3),
+    few, many = (timed(PROGRAM, "generate", "-n", n, "--out", Path(home)/f"{n}.jsonl", env=env)
+                 for n in (1_000, 100_000))
+    return dict(cold_predict_seconds=round(statistics.median(ours), 2),
+                cold_import_torch_seconds=round(statistics.median(imports), 2),
+                ratio_cold_start=round(statistics.median(b / a for a, b in zip(ours, fastai)), 2),
+                memory_ratio=round(many[1] / few[1], 3),
                 megabytes=dict(n1000=round(few[1]), n100000=round(many[1])), seconds_100k=round(many[0], 1))
 
 
@@ -194,12 +202,15 @@ def main():
         asked = {} if FLOAT32 else commands(folder, home, env)
     middle = lambda key: statistics.median(r[key] for r in rounds)
     print(json.dumps(dict(
-        command="python bench/generate.py" + FLOAT32 * " --float32", processor=processor(), format=str(engine.fast_dtype()).removeprefix("torch."), data="Kaggle kulgen/elon-musks-tweets",
+        command="python bench/generate.py" + FLOAT32 * " --float32", processor=processor(),
+        format=str(engine.fast_dtype()).removeprefix("torch."), data="Kaggle kulgen/elon-musks-tweets",
         sampling=vars(Sampling()) | dict(avoid=[]), batch=512, batch_gpt2=BATCH,
-        tweets_per_second=round(middle("defaults")), tweets_per_second_as_peers=round(middle("raw")), tokens_per_second=round(middle("tokens")),
-        ratio_fastai_predict=round(middle("fastai"), 1), ratio_gpt2_generate=round(middle("gpt2"), 1), ratio_markovify=round(middle("markovify"), 3),
-        gemm_fraction=round(middle("gemm"), 3), gemm_fraction_of_own_format=round(middle("gemm_own"), 3), gigaflops=round(middle("gigaflops")), **asked,
-        parameters=voice.model.n_parameters, versions=dict(torch=torch.__version__)), indent=1))
+        tweets_per_second=round(middle("defaults")), tweets_per_second_as_peers=round(middle("raw")),
+        tokens_per_second=round(middle("tokens")), ratio_fastai_predict=round(middle("fastai"), 1),
+        ratio_gpt2_generate=round(middle("gpt2"), 1), ratio_markovify=round(middle("markovify"), 3),
+        gemm_fraction=round(middle("gemm"), 3), gemm_fraction_of_own_format=round(middle("gemm_own"), 3),
+        gigaflops=round(middle("gigaflops")), **asked, parameters=voice.model.n_parameters,
+        versions=dict(torch=torch.__version__)), indent=1))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ PROMPT, SEED = "Tesla will", 1
 def run(*args, home):
     "Run a command; its seconds and output."
     start = time.perf_counter()
-    done = subprocess.run([str(PROGRAM), *map(str, args), "--home", str(home)], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run([str(PROGRAM), *map(str, args), "--home", str(home)],
+                          capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         sys.exit(done.stderr)
     return time.perf_counter() - start, json.loads(done.stdout)
@@ -28,11 +29,14 @@ def main():
     with tempfile.TemporaryDirectory() as home:
         seconds, meta = run("train", source, "--name", "base", "--json", home=home)
         scratch_seconds, scratch = run("train", source, "--name", "scratch", "--base", "none", "--json", home=home)
-        cold, tweets = zip(*[run("predict", PROMPT, "-n", 10, "--voice", "base", "--seed", SEED, "--json", home=home) for _ in range(5)])
+        cold, tweets = zip(*[run("predict", PROMPT, "-n", 10, "--voice", "base", "--seed", SEED, "--json", home=home)
+                             for _ in range(5)])
     bits = lambda m: round(m["metrics"]["test"]["bits_per_character"], 4)
     print(json.dumps(dict(
         data="Kaggle kulgen/elon-musks-tweets, newest 10 % as test", command="python bench/main_job.py", seed=0,
-        tweets=meta["counts"], bits_per_character=dict(base=bits(meta), scratch=bits(scratch), before=round(meta["metrics"]["before"]["bits_per_character"], 4)),
+        tweets=meta["counts"],
+        bits_per_character=dict(base=bits(meta), scratch=bits(scratch),
+                                before=round(meta["metrics"]["before"]["bits_per_character"], 4)),
         minutes=round(seconds / 60, 2), scratch_minutes=round(scratch_seconds / 60, 2),
         cold_predict_seconds=round(statistics.median(cold), 2), versions=meta["versions"],
         prompt=PROMPT, examples=[t["text"] for t in tweets[0]]), indent=1, ensure_ascii=False))

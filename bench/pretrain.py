@@ -12,7 +12,8 @@ from unittest import mock
 
 import numpy as np
 import torch
-from fastai.text.all import (AWD_LSTM, Adam, CrossEntropyLossFlat, DataLoaders, LMLearner, RNNRegularizer, awd_lstm_lm_config, get_language_model)
+from fastai.text.all import (AWD_LSTM, Adam, CrossEntropyLossFlat, DataLoaders, LMLearner, RNNRegularizer,
+                             awd_lstm_lm_config, get_language_model)
 
 from ulmtweet.models import awdlstm
 from ulmtweet.models.bases import load_base
@@ -43,7 +44,8 @@ def fastai_step(shape, recipe):
         model.train()
         scores, raw, dropped = model(batch[0][0])
         loss = learn.loss_func(scores, batch[0][1])
-        loss = loss + regularise.alpha * dropped[-1].pow(2).mean() + regularise.beta * (raw[-1][:, 1:] - raw[-1][:, :-1]).pow(2).mean()
+        loss = (loss + regularise.alpha * dropped[-1].pow(2).mean()
+                + regularise.beta * (raw[-1][:, 1:] - raw[-1][:, :-1]).pow(2).mean())
         loss.backward()
         learn.opt.step()
         learn.opt.zero_grad()
@@ -80,14 +82,17 @@ def measure(name, shape):
     median = lambda f: round(statistics.median(map(f, taken)), 3)
     return dict(
         shape=name, parameters=parameters, tokens_per_second=median(lambda r: recipe.bs * recipe.seq_len / r["fast"]),
-        share_of_peak=median(lambda r: work / r["fast"] / r["peak"]), share_of_peak_in_32_bits=median(lambda r: work / r["exact"] / r["exact_peak"]),
+        share_of_peak=median(lambda r: work / r["fast"] / r["peak"]),
+        share_of_peak_in_32_bits=median(lambda r: work / r["exact"] / r["exact_peak"]),
         share_of_32_bit_peak=median(lambda r: work / r["fast"] / r["exact_peak"]),
-        ratio_fastai=median(lambda r: r["stock"] / r["fast"]), ratio_fastai_in_32_bits=median(lambda r: r["stock"] / r["exact"]))
+        ratio_fastai=median(lambda r: r["stock"] / r["fast"]),
+        ratio_fastai_in_32_bits=median(lambda r: r["stock"] / r["exact"]))
 
 
 def main():
     rows = [measure(*item) for item in SHAPES.items()]
-    print(json.dumps(dict(command="python bench/pretrain.py", fast_dtype=str(awdlstm.fast_dtype()), threads=torch.get_num_threads(), rows=rows), indent=1))
+    print(json.dumps(dict(command="python bench/pretrain.py", fast_dtype=str(awdlstm.fast_dtype()),
+                          threads=torch.get_num_threads(), rows=rows), indent=1))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ def copied(tweets, known):
     "Share of the tweets with a run of the corpus."
     def has(tweet):
         numbers = np.array(runs(tweet), np.int64)
-        return bool(len(numbers)) and bool((known[np.minimum(np.searchsorted(known, numbers), len(known) - 1)] == numbers).any())
+        return bool(len(numbers)) and bool(
+            (known[np.minimum(np.searchsorted(known, numbers), len(known) - 1)] == numbers).any())
     return dict(tweets=len(tweets), share=round(sum(map(has, tweets)) / len(tweets), 5))
 
 
@@ -46,14 +47,18 @@ def handles_in(tweets, real):
 
 def main(folder, base="en"):
     *read, held_out = sorted((Path(folder)/"tweets").iterdir())
-    known = np.unique(np.fromiter((number for path in read for text in documents(path) for number in runs(text)), np.int64))
+    known = np.unique(np.fromiter((number for path in read for text in documents(path) for number in runs(text)),
+                                  np.int64))
     print(f"{len(known):,} runs of {RUN} words", file=sys.stderr, flush=True)
-    real = {h.casefold() for path in sorted((DATA/"tweets").glob("*.xz")) for line in lzma.open(path, "rt", encoding="utf-8") for h in HANDLE.findall(line)}
+    real = {h.casefold() for path in sorted((DATA/"tweets").glob("*.xz"))
+            for line in lzma.open(path, "rt", encoding="utf-8") for h in HANDLE.findall(line)}
     tweets = unprompted_tweets(load_base(base), N, Sampling(invent=True, max_copied=1.), SEED)
     others = random.Random(SEED).sample(list(documents(held_out)), N)
-    print(json.dumps(dict(eight_words_in_a_row=dict(base=copied(tweets, known), people_not_read=copied(others, known)),
-                          real_handles=dict(base=handles_in(tweets, real), made_up=handles_in(random.Random(SEED).sample(list(documents(read[0])), N), real)),
-                          command="python bench/private.py FOLDER", seed=SEED), indent=1, ensure_ascii=False))
+    print(json.dumps(dict(
+        eight_words_in_a_row=dict(base=copied(tweets, known), people_not_read=copied(others, known)),
+        real_handles=dict(base=handles_in(tweets, real),
+                          made_up=handles_in(random.Random(SEED).sample(list(documents(read[0])), N), real)),
+        command="python bench/private.py FOLDER", seed=SEED), indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -36,13 +36,16 @@ STARTS = dict(mean=1e9, near=2 * STAY, default=STAY, far=STAY / 2)
 
 
 def described(tweets):
-    return dict(characters=round(statistics.mean(map(len, tweets)), 1), begins_with_handle=round(statistics.mean(t.startswith("@") for t in tweets), 3),
+    return dict(characters=round(statistics.mean(map(len, tweets)), 1),
+                begins_with_handle=round(statistics.mean(t.startswith("@") for t in tweets), 3),
                 **{k: round(v, 4) for k, v in variety(tweets).items()})
 
 
 def row(newest, tweets, rounds):
     judged = real_or_generated(newest, tweets, rounds)
-    found = described(tweets[-len(newest):]) | dict(accuracy={k: round(r["accuracy"], 4) for k, r in judged.items()}, interval={k: [round(x, 4) for x in r["interval"]] for k, r in judged.items()})
+    found = described(tweets[-len(newest):]) | dict(
+        accuracy={k: round(r["accuracy"], 4) for k, r in judged.items()},
+        interval={k: [round(x, 4) for x in r["interval"]] for k, r in judged.items()})
     print(found, file=sys.stderr, flush=True)
     return found
 
@@ -57,7 +60,9 @@ def bits_by_start(voice):
     learnt = voice.tokenizer.encode_many(split.train[-512:])
     for name, stay in STARTS.items():
         voice.model.settle(learnt, stay=stay)
-        bits[name] = {part: round(bits_per_character(voice.model, voice.tokenizer, getattr(split, part))["bits_per_character"], 4) for part in ("valid", "test")}
+        bits[name] = {
+            part: round(bits_per_character(voice.model, voice.tokenizer, getattr(split, part))["bits_per_character"], 4)
+            for part in ("valid", "test")}
     return bits
 
 
@@ -65,16 +70,21 @@ def main():
     tweets = clean_tweets(read_tweets(DATA/"kaggle"/"data_elonmusk.csv"))[0].text.tolist()
     trainings = []
     for seed in SEEDS:
-        with tempfile.TemporaryDirectory() as home: voice = fine_tune(tweets, "bench", recipe=Recipe(seed=seed), home=home)
+        with tempfile.TemporaryDirectory() as home:
+            voice = fine_tune(tweets, "bench", recipe=Recipe(seed=seed), home=home)
         if not trainings:
             first, split = voice, held_out_split(voice)
             newest = split.valid + split.test
             older = row(newest, split.train, MORE_ROUNDS)
-        trainings.append(dict(seed=seed, bits_per_character=round(voice.meta["metrics"]["test"]["bits_per_character"], 4)) | written(voice, newest, Sampling(), MORE_ROUNDS)
-                         | dict(bits_by_start=bits_by_start(deepcopy(voice))))
+        trainings.append(
+            dict(seed=seed, bits_per_character=round(voice.meta["metrics"]["test"]["bits_per_character"], 4))
+            | written(voice, newest, Sampling(), MORE_ROUNDS) | dict(bits_by_start=bits_by_start(deepcopy(voice))))
     mean = {k: round(statistics.mean(t["accuracy"][k] for t in trainings), 4) for k in older["accuracy"]}
-    print(json.dumps(dict(newest=described(newest), older=older, trainings=trainings, mean_accuracy=mean, points_above_older={k: round(100 * (mean[k] - older["accuracy"][k]), 1) for k in mean},
-                          rows=[asdict(s) | written(first, newest, s, ROUNDS) for s in SETTINGS], tweets=len(newest), command="python bench/sampling.py"), indent=1))
+    print(json.dumps(dict(
+        newest=described(newest), older=older, trainings=trainings, mean_accuracy=mean,
+        points_above_older={k: round(100 * (mean[k] - older["accuracy"][k]), 1) for k in mean},
+        rows=[asdict(s) | written(first, newest, s, ROUNDS) for s in SETTINGS], tweets=len(newest),
+        command="python bench/sampling.py"), indent=1))
 
 
 if __name__ == "__main__":

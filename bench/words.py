@@ -46,12 +46,17 @@ def main():
             print(temperature, words, file=sys.stderr, flush=True)
             made, drawn = written(voice, ROUNDS * len(newest), *asked)
             judged = real_or_generated(newest, made, ROUNDS)
-            rows.append(dict(temperature=temperature, invented_words=words, drawn=round(drawn / len(made), 2), characters=round(statistics.mean(map(len, made)), 1),
-                             median=statistics.median(map(len, made)), accuracy={k: round(r["accuracy"], 4) for k, r in judged.items()},
-                             interval={k: [round(x, 4) for x in r["interval"]] for k, r in judged.items()}, **{k: round(v, 4) for k, v in variety(made[:len(newest)]).items()}))
+            rows.append(dict(
+                temperature=temperature, invented_words=words, drawn=round(drawn / len(made), 2),
+                characters=round(statistics.mean(map(len, made)), 1), median=statistics.median(map(len, made)),
+                accuracy={k: round(r["accuracy"], 4) for k, r in judged.items()},
+                interval={k: [round(x, 4) for x in r["interval"]] for k, r in judged.items()},
+                **{k: round(v, 4) for k, v in variety(made[:len(newest)]).items()}))
     length = lambda tweets: round(statistics.mean(map(len, tweets)), 1)
-    print(json.dumps(dict(command="python bench/words.py", bits_per_character=round(voice.meta["metrics"]["test"]["bits_per_character"], 4),
-                          real_characters=dict(newest=length(newest), earlier=length(split.train)), rows=rows), indent=1))
+    print(json.dumps(dict(
+        command="python bench/words.py",
+        bits_per_character=round(voice.meta["metrics"]["test"]["bits_per_character"], 4),
+        real_characters=dict(newest=length(newest), earlier=length(split.train)), rows=rows), indent=1))
 
 
 if __name__ == "__main__":

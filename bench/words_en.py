@@ -1,4 +1,6 @@
-"""Make ulmtweet/assets/words_en.txt, the 30,000 most frequent words of English Wikipedia: a tweet may have them though the person never used them.
+"""Make ulmtweet/assets/words_en.txt, the 30,000 most frequent words of English Wikipedia.
+
+A tweet may have them though the person never used them.
 
     python bench/words_en.py > ulmtweet/assets/words_en.txt
 

@@ -11,7 +11,8 @@ PROGRAM = Path(sys.executable).with_name("ulmtweet")
 def run(*args, home=None, stdin="", env=(), timeout=600):
     "Run the real `ulmtweet` in a process of its own."
     env = {**os.environ, "ULMTWEET_HOME": str(home or "/nonexistent"), **dict(env)}
-    return subprocess.run([str(PROGRAM), *map(str, args)], capture_output=True, text=True, input=stdin, env=env, timeout=timeout)
+    return subprocess.run([str(PROGRAM), *map(str, args)], capture_output=True, text=True,
+                          input=stdin, env=env, timeout=timeout)
 
 
 def failed(done, code):

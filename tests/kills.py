@@ -1,4 +1,6 @@
-"""Kill trainings at random moments, repeat the command until they are finished, and compare them with one that nobody killed.
+"""Kill trainings at random moments, and repeat the command until they are finished.
+
+They are compared with one that nobody killed.
 
     python tests/kills.py 300 > bench/results/kills.json
 
@@ -23,7 +25,8 @@ from ulmtweet.training.checkpoint import checkpoint_files
 def outcome(folder):
     "What has to be equal, of a finished voice."
     voice = Voice.load(folder)
-    return voice.model.state_dict(), voice.meta["metrics"], [(s["bits_per_character"], s["samples"]) for s in voice.meta["stages"]]
+    return voice.model.state_dict(), voice.meta["metrics"], [
+        (s["bits_per_character"], s["samples"]) for s in voice.meta["stages"]]
 
 
 def equal(a, b):
@@ -49,7 +52,9 @@ def kill_often(kills, folder, seed=0):
         "Train, until a moment so many seconds away; whether the training came to its end, and whether a save was cut."
         work, every = training_folder("v", home), "0.5" if finished % 2 else "0"
         errors.unlink(missing_ok=True)
-        process = fork.Process(target=ulmtweet, args=(["train", str(tweets), "--name", "v", "--epochs", "2", "--checkpoint-seconds", every, "--home", str(home)], errors))
+        process = fork.Process(target=ulmtweet, args=(
+            ["train", str(tweets), "--name", "v", "--epochs", "2", "--checkpoint-seconds", every, "--home", str(home)],
+            errors))
         process.start()
         in_a_save = lambda: any(work.glob(f".checkpoint-*.{process.pid}.tmp"))
         while moment in ("later", "in a save") and process.is_alive() and not checkpoint_files(work): time.sleep(0.01)
@@ -59,7 +64,8 @@ def kill_often(kills, folder, seed=0):
         process.join()
         said = errors.read_text() if errors.exists() else ""
         assert "Traceback" not in said and process.exitcode in (0, -9), said
-        places.update(line.partition(", epoch")[0] + line.endswith("epoch 1, batch 1") * ", at its beginning" for line in said.splitlines() if line.startswith("resuming"))
+        places.update(line.partition(", epoch")[0] + line.endswith("epoch 1, batch 1") * ", at its beginning"
+                      for line in said.splitlines() if line.startswith("resuming"))
         return process.exitcode == 0, in_a_save()
 
     train(folder/"warm-up")
@@ -69,7 +75,8 @@ def kill_often(kills, folder, seed=0):
     while done < kills:
         home = folder/f"home{finished}"
         while done < kills:
-            whole, cut = train(home, rng.uniform(0, 0.3) * seconds, rng.choice(["any time", "in a save", "later", "later"]))
+            whole, cut = train(home, rng.uniform(0, 0.3) * seconds,
+                               rng.choice(["any time", "in a save", "later", "later"]))
             if whole: break
             done += 1
             inside += cut
@@ -77,9 +84,11 @@ def kill_often(kills, folder, seed=0):
         finished += 1
         lost += not equal(outcome(home/"voices"/"v"), straight)
         print(f"{done} kills, {finished} trainings finished, {lost} lost", file=sys.stderr, flush=True)
-    return dict(kills=done, inside_a_save=inside, finished=finished, lost=lost, resumed=dict(sorted(places.items())), seconds=round(time.monotonic() - began))
+    return dict(kills=done, inside_a_save=inside, finished=finished, lost=lost,
+                resumed=dict(sorted(places.items())), seconds=round(time.monotonic() - began))
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as tmp:
-        print(json.dumps(dict(command=f"python tests/kills.py {sys.argv[1]}", **kill_often(int(sys.argv[1]), Path(tmp))), indent=1))
+        print(json.dumps(dict(command=f"python tests/kills.py {sys.argv[1]}",
+                              **kill_often(int(sys.argv[1]), Path(tmp))), indent=1))

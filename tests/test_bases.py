@@ -35,7 +35,8 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path, sign):
         while not checkpoint_files(work) and process.poll() is None:
             time.sleep(0.02)
     else:
-        while "bits per character" not in process.stderr.readline() and process.poll() is None: # after the first validation
+        # after the first validation
+        while "bits per character" not in process.stderr.readline() and process.poll() is None:
             pass
     process.send_signal(sign)
     _, said = process.communicate(timeout=60)
@@ -51,9 +52,11 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path, sign):
 @pytest.mark.slow
 def test_two_processes_do_what_one_does(tmp_path):
     one = pretrain(tmp_path/"one", "--epochs", "2", "--drop-mult", "0")
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ulmtweet.cli", "pretrain", SAMPLE, "--out", tmp_path/"two",
-               *SMALL, "--epochs", "2", "--drop-mult", "0", "--device", "cpu"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300, env=os.environ | dict(OMP_NUM_THREADS="1"))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ulmtweet.cli",
+               "pretrain", SAMPLE, "--out", tmp_path/"two", *SMALL, "--epochs", "2", "--drop-mult", "0",
+               "--device", "cpu"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300,
+                          env=os.environ | dict(OMP_NUM_THREADS="1"))
     assert done.returncode == 0, done.stderr
     two = load_file(tmp_path/"two"/"model.safetensors")
     start = pretrain(tmp_path/"start", "--epochs", "0.0001", "--drop-mult", "0")
@@ -63,23 +66,26 @@ def test_two_processes_do_what_one_does(tmp_path):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_corpus(tmp_path):
-    words, peak = random.Random(0).choices([w for line in SAMPLE.read_text().splitlines() for w in line.split()], k=200_000), {}
+    words, peak = random.Random(0).choices(
+        [w for line in SAMPLE.read_text().splitlines() for w in line.split()], k=200_000), {}
     for name, times in [("short", 2), ("long", 40)]:
         with open(tmp_path/f"{name}.txt", "w") as f:
             for i in range(0, times * len(words), 20):
                 print(" ".join(words[j % len(words)] for j in range(i, i + 20)), file=f)
         code = ("import resource, sys; from ulmtweet.cli.__main__ import app\n"
                 "try: app()\nfinally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)")
-        done = subprocess.run([sys.executable, "-c", code, "pretrain", str(tmp_path/f"{name}.txt"), "--out", str(tmp_path/name), *SMALL,
-                               "--epochs", str(1 / times / 5)], capture_output=True, text=True, timeout=300)
+        done = subprocess.run([sys.executable, "-c", code, "pretrain", str(tmp_path/f"{name}.txt"),
+                               "--out", str(tmp_path/name), *SMALL, "--epochs", str(1 / times / 5)],
+                              capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         peak[name] = int(done.stderr.split()[-1]) / 1024
     size = (tmp_path/"long.txt").stat().st_size / 2**20
     assert size > 30 and peak["long"] - peak["short"] < size / 2, peak
 
 
-@pytest.mark.parametrize("corpus, says", [("nothing", "no file or folder"), ("empty", "no files"), ("tiny.txt", "expected some 200 documents"),
-                                          ("bad.xz", "not whole xz"), ("latin.txt", "UTF-8")])
+@pytest.mark.parametrize("corpus, says", [
+    ("nothing", "no file or folder"), ("empty", "no files"), ("tiny.txt", "expected some 200 documents"),
+    ("bad.xz", "not whole xz"), ("latin.txt", "UTF-8")])
 def test_a_bad_corpus_is_one_line(tmp_path, corpus, says):
     (tmp_path/"empty").mkdir()
     (tmp_path/"tiny.txt").write_text("one line\n")
@@ -153,7 +159,8 @@ def test_a_flipped_byte_is_noticed(fastai_archive, serve, tmp_path):
 
 
 def test_options_that_contradict_the_base(tmp_path):
-    assert "its own tokeniser" in failed(run("pretrain", SAMPLE, "--out", tmp_path/"base", "--base", "en", "--n-hid", "96"), 2)
+    assert "its own tokeniser" in failed(run("pretrain", SAMPLE, "--out", tmp_path/"base",
+                                             "--base", "en", "--n-hid", "96"), 2)
     assert "expected cpu" in failed(run("pretrain", SAMPLE, "--out", tmp_path/"base", "--device", "tpu"), 2)
 
 
@@ -166,16 +173,19 @@ def test_wt103_is_fetched_once_and_becomes_a_voice(fastai_archive, serve, tmp_pa
     seen = []
     base = fetch_wt103(tmp_path, download(serve(content), content), seen.append)
     assert seen[-1] == 1 and base.tokenizer.kind == "word" and base.model.shape["n_layers"] == 3
-    done = run("train", few_tweets, "--base", "wt103", "--name", "words", "--lr", "5e-3", "--epochs", "1", "--json", home=tmp_path)
+    done = run("train", few_tweets, "--base", "wt103", "--name", "words",
+               "--lr", "5e-3", "--epochs", "1", "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     meta = json.loads(done.stdout)
     assert meta["base"]["name"] == "wt103" and meta["tokens"] == "word" and len(meta["stages"]) == 4
     tweets = json.loads(run("predict", "Zqxv will", "--json", "--seed", "1", home=tmp_path).stdout)
-    assert tweets and all(t["text"].startswith("Zqxv will") and "xx" not in t["text"] for t in tweets) # a word that it doesn't know stays
+    # a word that it doesn't know stays
+    assert tweets and all(t["text"].startswith("Zqxv will") and "xx" not in t["text"] for t in tweets)
 
 
-@pytest.mark.parametrize("damage, error", [("cut off", NetworkError), ("too long", NetworkError), ("another file", NetworkError), ("missing", NetworkError),
-                                           ("no archive", ModelError), ("evil words", ModelError), ("evil weights", ModelError), ("a bomb", ModelError)])
+@pytest.mark.parametrize("damage, error", [
+    ("cut off", NetworkError), ("too long", NetworkError), ("another file", NetworkError), ("missing", NetworkError),
+    ("no archive", ModelError), ("evil words", ModelError), ("evil weights", ModelError), ("a bomb", ModelError)])
 def test_bad_downloads_are_refused(fastai_archive, serve, tmp_path, damage, error, monkeypatch):
     monkeypatch.chdir(tmp_path)
     good = fastai_archive.read_bytes()
@@ -183,13 +193,17 @@ def test_bad_downloads_are_refused(fastai_archive, serve, tmp_path, damage, erro
     if damage == "no archive": content = b"<html>" * 99
     if damage in ("evil words", "evil weights", "a bomb"):
         parts = dict(lstm=tensor_file({}), itos=pickle.dumps(["xxunk", "xxbos"]))
-        parts |= dict(itos=pickle.dumps(Evil())) if damage == "evil words" else dict(lstm=tensor_file(Evil())) if damage == "evil weights" else dict(itos=bytes(11_000_000))
+        parts |= (dict(itos=pickle.dumps(Evil())) if damage == "evil words"
+                  else dict(lstm=tensor_file(Evil())) if damage == "evil weights"
+                  else dict(itos=bytes(11_000_000)))
         write_archive(tmp_path/"bad.tgz", **parts)
         content = (tmp_path/"bad.tgz").read_bytes()
-    url = serve(content[:-10] if damage == "cut off" else content + b"x" if damage == "too long" else content[::-1] if damage == "another file" else content,
+    url = serve(content[:-10] if damage == "cut off" else content + b"x" if damage == "too long"
+                else content[::-1] if damage == "another file" else content,
                 claims=len(content) if damage == "cut off" else None, code=404 if damage == "missing" else 200)
-    says = {"cut off": "bytes, expected", "too long": "more than", "another file": "another file", "missing": "404", "no archive": "not a whole tar.gz",
-            "evil words": "asks for", "evil weights": "safely", "a bomb": "bytes, or two"}
+    says = {"cut off": "bytes, expected", "too long": "more than", "another file": "another file", "missing": "404",
+            "no archive": "not a whole tar.gz", "evil words": "asks for", "evil weights": "safely",
+            "a bomb": "bytes, or two"}
     with pytest.raises(error, match=says[damage]):
         fetch_wt103(tmp_path, download(url, content))
     assert not (tmp_path/"bases"/"wt103").exists() and not (tmp_path/"evil-was-here").exists()
@@ -208,7 +222,8 @@ def test_another_file_the_second_time_is_refused(fastai_archive, serve, tmp_path
 
 
 def test_words_from_scratch(few_tweets, tmp_path):
-    done = run("train", few_tweets, "--base", "none", "--tokens", "word", "--lr", "5e-3", "--epochs", "2", "--name", "words", "--json", home=tmp_path)
+    done = run("train", few_tweets, "--base", "none", "--tokens", "word",
+               "--lr", "5e-3", "--epochs", "2", "--name", "words", "--json", home=tmp_path)
     assert done.returncode == 0, done.stderr
     meta = json.loads(done.stdout)
     assert meta["tokens"] == "word" and 1 < meta["metrics"]["test"]["bits_per_character"] < 8
@@ -225,7 +240,8 @@ def test_update_learns_what_is_new(few_tweets, tmp_path):
     assert second.returncode == 0, second.stderr
     before, after = json.loads(first.stdout), json.loads(second.stdout)
     assert after["counts"]["train"] > before["counts"]["train"] and after["cleaning"]["handles"] == "mask"
-    assert after["metrics"]["earlier_before"] == before["metrics"]["test"] and after["history"][0]["metrics"] == before["metrics"]
+    assert (after["metrics"]["earlier_before"] == before["metrics"]["test"]
+            and after["history"][0]["metrics"] == before["metrics"])
     assert after["metrics"]["test"]["bits_per_character"] < after["metrics"]["before"]["bits_per_character"]
     assert "0 of" in failed(run("update", tmp_path/"old.csv", home=tmp_path), 3)
     assert len(json.loads(run("predict", "The van", "--json", home=tmp_path).stdout)) == 10

@@ -30,12 +30,14 @@ def test_prompt_from_standard_input_or_none(home):
     assert run("predict", "-n", 3, "--seed", 1, home=home, stdin="The van\n").stdout == typed
     assert run("predict", "-", "-n", 3, "--seed", 1, home=home, stdin="The van").stdout == typed
     assert len(run("predict", "", "-n", 3, home=home).stdout.splitlines()) == 3
-    closed = subprocess.run(f"{PROGRAM} predict -n 3 <&-", shell=True, capture_output=True, text=True, env={**os.environ, "ULMTWEET_HOME": str(home)})
+    closed = subprocess.run(f"{PROGRAM} predict -n 3 <&-", shell=True, capture_output=True, text=True,
+                            env={**os.environ, "ULMTWEET_HOME": str(home)})
     assert len(closed.stdout.splitlines()) == 3 and "Traceback" not in closed.stderr
 
 
 def test_settings_change_what_comes_out(home):
-    ask = lambda *options: [t["text"] for t in json.loads(run("predict", "I", "-n", 8, "--seed", 1, "--json", *options, home=home).stdout)]
+    ask = lambda *options: [t["text"] for t in json.loads(
+        run("predict", "I", "-n", 8, "--seed", 1, "--json", *options, home=home).stdout)]
     assert len(ask("--temperature", 0)) == 1 and ask("--temperature", 0) == ask("--top-k", 1)
     assert set(ask("--top-p", 0.3)) != set(ask("--temperature", 1.5, "--top-k", 0, "--top-p", 1))
 
@@ -51,14 +53,16 @@ def test_voices_and_info(home):
     assert info["metrics"]["test"].keys() == {"bits_per_character", "perplexity_per_token", "tweets", "characters"}
     assert info["metrics"]["test"]["bits_per_character"] < info["metrics"]["before"]["bits_per_character"]
     assert [s["name"] for s in info["stages"]] == ["last layer group", "last 2 layer groups", "all layers"]
-    assert all(len(s["samples"]) == 3 for s in info["stages"]) and len({tuple(x["prompt"] for x in s["samples"]) for s in info["stages"]}) == 1
+    assert (all(len(s["samples"]) == 3 for s in info["stages"])
+            and len({tuple(x["prompt"] for x in s["samples"]) for s in info["stages"]}) == 1)
     assert info["stages"][-1]["bits_per_character"] < info["stages"][0]["bits_per_character"]
     assert "bits per character" in run("info", home=home).stdout
 
 
 def test_voice_folder_has_only_safe_files(home):
     names = {p.name for p in (home/"voices"/"small").iterdir()}
-    assert names == {"model.safetensors", "tokenizer.json", "voice.json", "SHA256SUMS", "log.csv", "card.md", "originals.json"}
+    assert names == {"model.safetensors", "tokenizer.json", "voice.json", "SHA256SUMS", "log.csv",
+                     "card.md", "originals.json"}
     assert subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=home/"voices"/"small").returncode == 0
 
 
@@ -73,7 +77,8 @@ def test_one_changed_byte_anywhere_is_noticed(home, tmp_path):
 
 
 def test_every_command_has_an_example():
-    for command in ("demo", "train", "update", "predict", "stories", "voices", "info", "report", "compare", "lr-find", "data", "pretrain"):
+    for command in ("demo", "train", "update", "predict", "stories", "voices", "info",
+                    "report", "compare", "lr-find", "data", "pretrain"):
         done = run(command, "--help")
         assert done.returncode == 0 and f"Example: ulmtweet {command}" in done.stdout
 
@@ -130,12 +135,15 @@ def character_frequency_bits(split):
 
 @pytest.mark.slow
 def test_character_model_from_scratch(few_tweets, tmp_path):
-    done = run("train", few_tweets, "--name", "c", "--base", "none", "--tokens", "char", "--lr", "5e-3", "--epochs", "12", "--json", home=tmp_path)
+    done = run("train", few_tweets, "--name", "c", "--base", "none", "--tokens", "char",
+               "--lr", "5e-3", "--epochs", "12", "--json", home=tmp_path)
     meta = json.loads(done.stdout)
     split = split_by_time(clean_tweets(read_tweets(few_tweets))[0].text)
-    assert meta["tokens"] == "char" and meta["metrics"]["test"]["bits_per_character"] < character_frequency_bits(split) - 0.2
+    assert (meta["tokens"] == "char"
+            and meta["metrics"]["test"]["bits_per_character"] < character_frequency_bits(split) - 0.2)
     assert [s["name"] for s in meta["stages"]] == ["from scratch"]
-    assert all(t.startswith("The") for t in run("predict", "The ", "-n", 2, "--seed", 1, home=tmp_path).stdout.splitlines())
+    assert all(t.startswith("The")
+               for t in run("predict", "The ", "-n", 2, "--seed", 1, home=tmp_path).stdout.splitlines())
     assert any(t[0].isalpha() for t in run("predict", "", "-n", 10, "--seed", 1, home=tmp_path).stdout.splitlines())
 
 

@@ -15,7 +15,8 @@ def test_demo_trains_once_and_prints_ten_tweets(tmp_path):
     assert len(set(tweets)) == 10
     assert "streamlit run app.py" in first.stderr
     again = run("demo", home=tmp_path)
-    assert "already" in again.stderr and [line.strip() for line in again.stdout.splitlines() if line.startswith("  Tesla will")] == tweets
+    assert ("already" in again.stderr
+            and [line.strip() for line in again.stdout.splitlines() if line.startswith("  Tesla will")] == tweets)
 
 
 @pytest.mark.slow
@@ -28,7 +29,8 @@ def test_kaggle_file_reaches_its_figure(data, tmp_path):
     assert meta["counts"]["test"] == meta["metrics"]["test"]["tweets"] == 253
     assert meta["metrics"]["test"]["bits_per_character"] < meta["metrics"]["before"]["bits_per_character"]
     epochs = list(csv.DictReader((tmp_path/"voices"/"elonmusk"/"log.csv").open()))
-    assert len({row["sample"] for row in epochs}) > 1 and float(epochs[-1]["bits_per_character"]) < float(epochs[0]["bits_per_character"])
+    assert (len({row["sample"] for row in epochs}) > 1
+            and float(epochs[-1]["bits_per_character"]) < float(epochs[0]["bits_per_character"]))
     prompts = {tuple(x["prompt"] for x in s["samples"]) for s in meta["stages"]}
     assert len(prompts) == 1 and len(prompts.pop()) == 3
     assert (tmp_path/"voices"/"elonmusk"/"lr_find.png").read_bytes().startswith(b"\x89PNG")

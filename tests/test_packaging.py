@@ -29,7 +29,8 @@ def test_setup_installs_what_settings_says():
     installed = distribution("ulmtweet")
     assert installed.version == settings()["version"]
     assert installed.metadata["Summary"] == settings()["description"]
-    assert {e.name + "=" + e.value for e in installed.entry_points if e.group == "console_scripts"} == {settings()["console_scripts"]}
+    assert ({e.name + "=" + e.value for e in installed.entry_points if e.group == "console_scripts"}
+            == {settings()["console_scripts"]})
     required = {re.split(r"[<>=\[; ]", r)[0] for r in installed.requires}
     assert requirements() == required
 
@@ -46,7 +47,8 @@ def test_readme_is_the_index_notebook():
 
 def chapters():
     "Exported module and notebook of each chapter."
-    found = {p.relative_to(ROOT/"nbs"): re.search(r"#\|\s*default_exp ([\w.]+)", p.read_text()) for p in (ROOT/"nbs").rglob("*.ipynb")}
+    found = {p.relative_to(ROOT/"nbs"): re.search(r"#\|\s*default_exp ([\w.]+)", p.read_text())
+             for p in (ROOT/"nbs").rglob("*.ipynb")}
     return {match[1]: path for path, match in found.items() if match}
 
 
@@ -61,7 +63,8 @@ def imports(name, path):
     folder = ["ulmtweet", *name.split(".")[:-1]]
     for node in ast.walk(ast.parse(path.read_text())):
         if not isinstance(node, ast.ImportFrom) or not node.level: continue
-        base = ".".join([*folder[:len(folder) - node.level + 1], *filter(None, [node.module])]).removeprefix("ulmtweet").lstrip(".")
+        base = ".".join([*folder[:len(folder) - node.level + 1],
+                         *filter(None, [node.module])]).removeprefix("ulmtweet").lstrip(".")
         yield from [base] if node.module else [f"{base}.{a.name}" for a in node.names]
 
 
@@ -78,7 +81,8 @@ def test_every_module_is_in_git():
 def test_a_folder_of_notebooks_is_a_folder_of_the_package():
     parts = {}
     for name, path in chapters().items(): parts.setdefault(name.rpartition(".")[0], set()).add(path.parent.name)
-    assert parts == {"": {"", "7_doors"}, "cli": {"7_doors"}} | {p.partition("_")[2]: {p} for p in ("1_data", "2_models", "3_generation", "4_training", "5_evaluation")}
+    assert parts == {"": {"", "7_doors"}, "cli": {"7_doors"}} | {
+        p.partition("_")[2]: {p} for p in ("1_data", "2_models", "3_generation", "4_training", "5_evaluation")}
 
 
 def test_a_part_imports_only_from_parts_before_it():
@@ -107,7 +111,8 @@ def test_notebooks_show_no_warnings_or_paths_of_a_machine():
     for path in (ROOT/"nbs").rglob("*.ipynb"):
         for cell in nbformat.read(path, as_version=4).cells:
             for output in cell.get("outputs", []):
-                assert output.get("name") != "stderr" and not re.search(r"site-packages|/home/|/tmp/|Warning:", str(output)), (path, output)
+                assert (output.get("name") != "stderr"
+                        and not re.search(r"site-packages|/home/|/tmp/|Warning:", str(output))), (path, output)
 
 
 def test_nothing_can_unpickle():
@@ -121,9 +126,11 @@ def test_nothing_can_unpickle():
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                 found |= {ast.unparse(k) for k in node.keywords if k.arg == "weights_only"} or {"torch.load"}
             if isinstance(node, ast.ClassDef) and [ast.unparse(o) for o in node.bases] == ["pickle.Unpickler"]:
-                assert "find_class" in [f.name for f in node.body if isinstance(f, ast.FunctionDef) and isinstance(f.body[-1], ast.Raise)]
+                assert "find_class" in [f.name for f in node.body
+                                        if isinstance(f, ast.FunctionDef) and isinstance(f.body[-1], ast.Raise)]
                 found |= {f"class {node.name}(pickle.Unpickler)"}
-            elif isinstance(node, ast.Attribute) and ast.unparse(node).startswith("pickle.") and ast.unparse(node) != "pickle.Unpickler":
+            elif (isinstance(node, ast.Attribute) and ast.unparse(node).startswith("pickle.")
+                  and ast.unparse(node) != "pickle.Unpickler"):
                 found |= {ast.unparse(node)}
         dangerous = {f for f in found if f and re.search("pickle|joblib|dill|load_learner|torch.load|weights_only", f)}
         assert dangerous <= allowed.get(path.name, set()), path

@@ -17,9 +17,10 @@ def server(home):
     with socket.socket() as s:
         s.bind(("localhost", 0))
         port = s.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "ULMTWEET_HOME": str(home)}, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "streamlit", "run", "app.py",
+               "--server.headless", "true", "--server.port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "ULMTWEET_HOME": str(home)},
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(300):
             try:
@@ -40,11 +41,14 @@ def browser_page(address, width=1280, height=900):
     if not CHROMIUM:
         pytest.skip("no Chromium on this computer; install the package chromium to run this test")
     with sync_api.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
-        page = browser.new_page(viewport=dict(width=width, height=height), accept_downloads=True, reduced_motion="reduce")
+        browser = p.chromium.launch(executable_path=CHROMIUM,
+                                    args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        page = browser.new_page(viewport=dict(width=width, height=height),
+                                accept_downloads=True, reduced_motion="reduce")
         page.set_default_timeout(60_000)
         elsewhere = []
-        page.on("request", lambda r: elsewhere.append(r.url) if not r.url.startswith((address, address.replace("http", "ws"), "data:", "blob:")) else None)
+        page.on("request", lambda r: elsewhere.append(r.url)
+                if not r.url.startswith((address, address.replace("http", "ws"), "data:", "blob:")) else None)
         page.goto(address)
         settled(page)
         try:
@@ -83,7 +87,8 @@ def test_predict_copy_and_download(home):
         assert [r["text"] for r in rows] == tweets and {r["generated"] for r in rows} == {"True"}
         with page.expect_download() as download:
             page.get_by_role("button", name="Download JSON Lines").click()
-        assert [json.loads(line)["text"] for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()] == tweets
+        assert [json.loads(line)["text"]
+                for line in Path(download.value.path()).read_text(encoding="utf-8").splitlines()] == tweets
         page.get_by_text("How good is the voice small?").click()
         page.get_by_text("Bits per character, newest tweets").wait_for()
         shoot(page, "predict-desktop")
@@ -149,7 +154,8 @@ def test_a_failed_training_says_why(tmp_path):
 @pytest.mark.slow
 def test_an_open_page_leaves_the_processor_to_the_training(tmp_path):
     def seconds(process): # that it computed, see proc(5)
-        return sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+        return (sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+                / os.sysconf("SC_CLK_TCK"))
     with server(tmp_path) as (address, process), browser_page(address) as page:
         page.get_by_text("There is no voice yet.").wait_for()
         time.sleep(3)

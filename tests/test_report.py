@@ -23,12 +23,15 @@ def test_report_says_what_the_voice_says(judged):
     folder = home/"voices"/"small"
     assert json.loads((folder/"report.json").read_text()) == {k: v for k, v in report.items() if k != "page"}
     meta = json.loads((folder/"voice.json").read_text())
-    assert math.isclose(report["bits_per_character"]["voice"], meta["metrics"]["test"]["bits_per_character"], rel_tol=1e-4)
-    assert math.isclose(report["bits_per_character"]["base"], meta["metrics"]["before"]["bits_per_character"], rel_tol=1e-4)
+    assert math.isclose(report["bits_per_character"]["voice"],
+                        meta["metrics"]["test"]["bits_per_character"], rel_tol=1e-4)
+    assert math.isclose(report["bits_per_character"]["base"],
+                        meta["metrics"]["before"]["bits_per_character"], rel_tol=1e-4)
     bits = report["bits_per_character"]
     assert bits["uniform"] > bits["unigram"] > bits["kneser_ney_tokens"] > bits["voice"]
     for row in report["real_or_generated"].values():
-        assert row["interval"][0] <= row["accuracy"] <= row["interval"][1] and 0.4 < row["accuracy"] <= 1 and 0.3 < row["auc"] <= 1
+        assert (row["interval"][0] <= row["accuracy"] <= row["interval"][1]
+                and 0.4 < row["accuracy"] <= 1 and 0.3 < row["auc"] <= 1)
     originals = json.loads((folder/"originals.json").read_text())
     assert len(originals["days"]) == sum(len(originals[k]) for k in ("tweets", "valid", "test")) and report["months"]
     written = {row["generated"] for row in report["beside"]}
@@ -45,19 +48,22 @@ def test_report_leaves_the_voice_whole_and_extends_its_card(judged):
 
 def test_predicting_loads_what_it_needs_and_no_more(judged):
     _, home = judged
-    code = "import sys; from ulmtweet.cli.__main__ import app; app(sys.argv[1:], standalone_mode=False); print(*sys.modules, file=sys.stderr)"
+    code = ("import sys; from ulmtweet.cli.__main__ import app; app(sys.argv[1:], standalone_mode=False); "
+            "print(*sys.modules, file=sys.stderr)")
     ask = ["predict", "The van", "-n", "3", "--viable", "--voice", "small", "--home", str(home)]
     done = subprocess.run([sys.executable, "-c", code, *ask], capture_output=True, text=True)
     loaded = set(done.stderr.split())
     assert done.stdout.strip() and {"torch", "tokenizers", "safetensors"} <= loaded, done.stderr
-    assert not loaded & {"fastai", "sklearn", "scipy", "pandas", "matplotlib", "spacy", "streamlit", "altair", "kaggle", "transformers"}
+    assert not loaded & {"fastai", "sklearn", "scipy", "pandas", "matplotlib", "spacy",
+                         "streamlit", "altair", "kaggle", "transformers"}
     assert not [name for name in loaded if name.startswith(("ulmtweet.data", "ulmtweet.training"))]
 
 
 def test_same_seed_same_report(judged):
     report, home = judged
     again = json.loads(run("report", "small", "--quick", "--json", "--out", home/"again.html", home=home).stdout)
-    for key in ("bits_per_character", "real_or_generated", "originality", "topics", "beside"): assert again[key] == report[key]
+    for key in ("bits_per_character", "real_or_generated", "originality", "topics", "beside"):
+        assert again[key] == report[key]
 
 
 def test_report_that_cannot_be_made(home, few_tweets, tmp_path):
@@ -76,11 +82,13 @@ def test_compare(home, tmp_path):
     shutil.copytree(home/"voices"/"small", tmp_path/"voices"/"twin")
     meta = json.loads((tmp_path/"voices"/"twin"/"voice.json").read_text())
     (tmp_path/"voices"/"twin"/"voice.json").write_text(json.dumps(meta | dict(name="twin")))
-    subprocess.run("sha256sum $(cut -c67- SHA256SUMS) > new && mv new SHA256SUMS", shell=True, cwd=tmp_path/"voices"/"twin", check=True)
+    subprocess.run("sha256sum $(cut -c67- SHA256SUMS) > new && mv new SHA256SUMS",
+                   shell=True, cwd=tmp_path/"voices"/"twin", check=True)
     said = json.loads(run("compare", "small", "twin", "--text", "The van is late", "--json", home=tmp_path).stdout)
     assert {r["voice"] for r in said} == {"small", "twin"} and all(math.isclose(r["probability"], 0.5) for r in said)
     rows = json.loads(run("compare", "small", "twin", "--json", home=tmp_path).stdout)
-    assert all(math.isclose(r["bits_per_character"], meta["metrics"]["test"]["bits_per_character"], rel_tol=1e-4) for r in rows)
+    assert all(math.isclose(r["bits_per_character"], meta["metrics"]["test"]["bits_per_character"], rel_tol=1e-4)
+               for r in rows)
     assert "recognised" in run("compare", "small", "twin", home=tmp_path).stdout
     failed(run("compare", "small", home=tmp_path), 2)
     failed(run("compare", "small", "twin", "--text", " ", home=tmp_path), 2)
@@ -91,8 +99,10 @@ def test_stories(home):
     stories = json.loads(done.stdout)
     assert done.returncode == 0 and len(stories) == 2
     for story in stories:
-        assert story["tweets"][0]["text"].startswith("The rocket") and 2 <= len(story["tweets"]) <= 3 and 0 < story["topic"]["share"] <= 1
-    assert run("stories", "small", "--theme", "The rocket", "-n", 2, "--tweets", 3, "--seed", 1, "--json", home=home).stdout == done.stdout
+        assert (story["tweets"][0]["text"].startswith("The rocket") and 2 <= len(story["tweets"]) <= 3
+                and 0 < story["topic"]["share"] <= 1)
+    assert run("stories", "small", "--theme", "The rocket", "-n", 2, "--tweets", 3, "--seed", 1, "--json",
+               home=home).stdout == done.stdout
     assert "generated" in run("stories", "small", "-n", 1, "--seed", 2, home=home).stderr
     failed(run("stories", "small", "--theme", "x" * 300, home=home), 2)
 

@@ -22,7 +22,8 @@ def test_kaggle_file_against_a_plain_count(data):
     assert not tweets.text.str.contains("http").any()
 
 
-@pytest.mark.parametrize("name", ["people/BarackObama.csv", "people/stevemartin.twint.tsv", "people/dalailama.twint.tsv", "elm/all_tweets_nom.csv"])
+@pytest.mark.parametrize("name", [
+    "people/BarackObama.csv", "people/stevemartin.twint.tsv", "people/dalailama.twint.tsv", "elm/all_tweets_nom.csv"])
 def test_other_real_files(data, name):
     table = read_tweets(data/name)
     assert len(table) > 500 and table.text.notna().all()
@@ -41,8 +42,10 @@ def test_folder_and_several_files(tmp_path):
 def test_of_an_archive_of_x_only_the_tweets_are_read(tmp_path):
     with zipfile.ZipFile(tmp_path/"twitter.zip", "w") as archive:
         archive.writestr("data/README.txt", "What is in this archive\nMany lines of documentation\n" * 50)
-        archive.writestr("data/tweets.js", 'window.YTD.tweets.part0 = [{"tweet": {"id_str": "1", "full_text": "Hello"}}]')
-        archive.writestr("data/direct-messages.js", 'window.YTD.direct_messages.part0 = [{"text": "secret", "id": "2"}]')
+        archive.writestr("data/tweets.js",
+                         'window.YTD.tweets.part0 = [{"tweet": {"id_str": "1", "full_text": "Hello"}}]')
+        archive.writestr("data/direct-messages.js",
+                         'window.YTD.direct_messages.part0 = [{"text": "secret", "id": "2"}]')
     with zipfile.ZipFile(tmp_path/"twitter.zip") as archive: archive.extractall(tmp_path/"unpacked")
     for source in ("twitter.zip", "unpacked", "unpacked/data", "unpacked/data/tweets.js"):
         assert read_tweets(tmp_path/source).text.tolist() == ["Hello"]

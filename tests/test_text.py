@@ -15,7 +15,8 @@ from ulmtweet.models.tokens import EOT_ID, REPEATS, load_tokenizer, train_char, 
 
 SUBWORD = load_tokenizer(ASSETS/"en"/"tokenizer.json")
 CHAR = train_char(["The van is late", "the launch isn't"], min_count=1)
-WORD = train_word(["The van is late!!!", "the launch isn't @SpaceX's", "no no no no 99999999999 \"100\" (a)"], min_count=1)
+WORD = train_word(["The van is late!!!", "the launch isn't @SpaceX's",
+                   "no no no no 99999999999 \"100\" (a)"], min_count=1)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("@# <eot>🚀‍é\n\u202e"), max_size=300)
 
 
@@ -51,8 +52,8 @@ def test_clean_text_is_fit_for_a_model(text, line_breaks):
 
 # what the rules of cleaning look for, whole and in parts
 PIECES = ["&amp;", "&", "amp;", "#39;", "https://", "http:// ", "www. ", "t.co/Ab1", "s.example/tea",
-          "pic.twitter.com/", "…", "...", "RT @", "QT @a: ", "@maker", "さん", "#tea", "हिन्दी", "you?re", "â€™",
-          "\x1b[31m", "\x1b]0;", "\x07", "1/", "2/3", " ", "\n", ".", "\u200b", "🚀", "a"]
+          "pic.twitter.com/", "…", "...", "RT @", "QT @a: ", "@maker", "さん", "#tea", "हिन्दी",
+          "you?re", "â€™", "\x1b[31m", "\x1b]0;", "\x07", "1/", "2/3", " ", "\n", ".", "\u200b", "🚀", "a"]
 MADE = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=30).map("".join)
 YES_OR_NO = dict.fromkeys(["retweets", "links", "hashtags", "emoji", "line_breaks"], st.booleans())
 OPTIONS = st.builds(CleanOptions, handles=st.sampled_from(["keep", "mask", "drop"]), **YES_OR_NO)

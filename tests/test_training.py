@@ -14,7 +14,8 @@ from ulmtweet.training.checkpoint import Checkpoint, checkpoint_files, load_chec
 
 
 def start(*args, home, **kwargs):
-    return subprocess.Popen([str(PROGRAM), *map(str, args), "--home", str(home)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **kwargs)
+    return subprocess.Popen([str(PROGRAM), *map(str, args), "--home", str(home)],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **kwargs)
 
 
 def contents(folder):
@@ -69,11 +70,14 @@ def test_a_stopped_training_goes_on_by_the_command_that_it_prints(few_tweets, ho
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60) and process.returncode == 130
     again = run(*args)
-    assert again.returncode == 0 and "resuming at stage 2" in again.stderr and same_voice(home/"voices"/"small", voice), again.stderr
+    assert (again.returncode == 0 and "resuming at stage 2" in again.stderr
+            and same_voice(home/"voices"/"small", voice)), again.stderr
     before = contents(voice)
     third = run(*args)
-    assert third.returncode == 0 and "is finished; nothing is changed" in third.stderr and contents(voice) == before, third.stderr
-    assert "--overwrite" in failed(run("train", few_tweets, *SMALL, "--seed", 1, home=tmp_path), 2) and contents(voice) == before
+    assert (third.returncode == 0 and "is finished; nothing is changed" in third.stderr
+            and contents(voice) == before), third.stderr
+    assert ("--overwrite" in failed(run("train", few_tweets, *SMALL, "--seed", 1, home=tmp_path), 2)
+            and contents(voice) == before)
 
 
 @pytest.mark.slow
@@ -101,9 +105,11 @@ def test_a_tracker_gets_figures_and_no_tweets(few_tweets, home, tmp_path):
     files = {p: p.read_bytes() for p in (tmp_path/"runs").rglob("*") if p.is_file() and not p.is_symlink()}
     to_send = [p for p in files if p.suffix != ".log"] # those stay here
     assert sum(files[p].count(b"bits_per_character") for p in to_send) >= len(voice.meta["stages"])
-    assert sum(p.suffix == ".html" for p in to_send) == len(voice.meta["stages"]) + len(list(csv.DictReader((voice.folder/"log.csv").open())))
+    assert (sum(p.suffix == ".html" for p in to_send)
+            == len(voice.meta["stages"]) + len(list(csv.DictReader((voice.folder/"log.csv").open()))))
     for p in to_send:
-        assert str(few_tweets).encode() not in files[p] and not [t for t in voice.originals if len(t) > 20 and t.encode() in files[p]], p
+        assert (str(few_tweets).encode() not in files[p]
+                and not [t for t in voice.originals if len(t) > 20 and t.encode() in files[p]]), p
 
 
 def limit(size):
@@ -126,7 +132,8 @@ def test_a_full_disk_leaves_the_voice_as_it_was(home, tmp_path):
 
 @pytest.mark.slow
 def test_a_full_disk_keeps_the_last_checkpoint(few_tweets, home, tmp_path):
-    process, work = start("train", few_tweets, *SMALL, "--checkpoint-seconds", 0, home=tmp_path), training_folder("small", tmp_path)
+    process, work = (start("train", few_tweets, *SMALL, "--checkpoint-seconds", 0, home=tmp_path),
+                     training_folder("small", tmp_path))
     while len(checkpoint_files(work)) < 2:
         assert process.poll() is None
         time.sleep(0.01)
@@ -134,12 +141,15 @@ def test_a_full_disk_keeps_the_last_checkpoint(few_tweets, home, tmp_path):
     process.wait()
     for left in work.glob(".*.tmp"): left.unlink()
     kept = [p.read_bytes() for p in checkpoint_files(work)]
-    full = start("train", few_tweets, *SMALL, "--checkpoint-seconds", 0, home=tmp_path, preexec_fn=lambda: limit(1_000_000))
+    full = start("train", few_tweets, *SMALL, "--checkpoint-seconds", 0, home=tmp_path,
+                 preexec_fn=lambda: limit(1_000_000))
     said = full.communicate(timeout=120)[1]
-    assert full.returncode == 5 and said.splitlines()[-1].startswith("error: cannot write") and "free some space" in said and "Traceback" not in said, said
+    assert (full.returncode == 5 and said.splitlines()[-1].startswith("error: cannot write")
+            and "free some space" in said and "Traceback" not in said), said
     assert [p.read_bytes() for p in checkpoint_files(work)] == kept and not list(work.glob(".*.tmp"))
     again = run("train", few_tweets, *SMALL, home=tmp_path)
-    assert again.returncode == 0 and "resuming at stage 1" in again.stderr and same_voice(tmp_path/"voices"/"small", home/"voices"/"small"), again.stderr
+    assert (again.returncode == 0 and "resuming at stage 1" in again.stderr
+            and same_voice(tmp_path/"voices"/"small", home/"voices"/"small")), again.stderr
 
 
 @contextmanager
@@ -160,7 +170,8 @@ def test_an_update_that_was_cut_right_at_its_end(few_tweets, home, tmp_path):
     assert update(newer[0]).returncode == 0
     meta = json.loads((voice/"voice.json").read_text())
     training_folder("small", tmp_path).mkdir()
-    save_checkpoint(training_folder("small", tmp_path), Checkpoint(load_file(voice/"model.safetensors"), dict(fingerprint=meta["fingerprint"])))
+    save_checkpoint(training_folder("small", tmp_path),
+                    Checkpoint(load_file(voice/"model.safetensors"), dict(fingerprint=meta["fingerprint"])))
     done = update(newer[1])
     assert done.returncode == 0 and len(json.loads((voice/"voice.json").read_text())["history"]) == 2, done.stderr
 

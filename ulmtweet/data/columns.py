@@ -47,7 +47,7 @@ ALIASES = {field: names.split() for field, names in dict( # the best first
          "текст твит сообщение текст_твита содержание 本文 テキスト ツイート 内容 文本 正文 推文 微博正文 텍스트 내용 트윗 "
          "ข้อความ النص نص تغريدة التغريدة पाठ ट्वीट κείμενο טקסט nội_dung",
     author="screen_name handle user_screen_name author_handle author_username user_handle twitter_handle username user "
-           "author from_user from account acct user_name author_name tweeter poster name usuario autor utilisateur "
+           "author from_user from_user_name from account acct user_name author_name tweeter poster name usuario autor utilisateur "
            "auteur benutzer nutzer utente usuário gebruiker użytkownik kullanıcı användare "
            "пользователь автор ユーザー名 ユーザー 用户名 用户 作者 사용자",
     id="tweet_id status_id post_id tweet_id_str id_str id rest_id row_id",
@@ -132,6 +132,8 @@ def _may_be_text(name):
 # %% ../../nbs/1_data/columns.ipynb #0171e96d
 _CODE = re.compile(r"\s*(?:[-+]?[\d.,:/T+-]+(?:e[+-]?\d+)?Z?|https?://\S+|true|false|\[.*\]|\{.*\})\s*", re.I | re.S)
 
+_MADE = re.compile("clean|process|token|lemma|stem|normal|translat") # of a column that somebody made from the text
+
 def _is_code(values):
     "Whether most values are numbers, dates, links, flags or lists."
     filled = [str(v)[:200] for v in values if v is not None and str(v).strip()]
@@ -142,16 +144,17 @@ def _text_column(rows, names):
     values = {n: [r.get(n) for r in rows] for n in names if _may_be_text(n)}
     scores = {n: text_score(v) for n, v in values.items()}
     best = max(scores, key=scores.get, default=None)
-    fit = lambda n: (1e9 if place(n, "text") is None else place(n, "text"), -scores[n])
+    fit = lambda n: (1e9 if place(n, "text") is None else place(n, "text"), bool(_MADE.search(squeeze(n))), -scores[n])
     if best is not None and scores[best] >= MIN_WORDS:
         filled = {n: sum(bool(v) for v in values[n]) for n in values}
         return min((n for n in values if 3*scores[n] >= scores[best] and filled[n] >= 0.8*filled[best]), key=fit)
     # short tweets: the name has to be known, unless the file has no names
-    nameless = len(names) == 1 or all(re.fullmatch(r"column \d+", n) for n in names)
+    nameless = len(names) == 1 or all(map(_NAMELESS.fullmatch, names))
     known = [n for n in values if (place(n, "text") is not None or nameless) and not _is_code(values[n])]
     return min(known, key=fit, default=None)
 
 # %% ../../nbs/1_data/columns.ipynb #2c1648d1
+_NAMELESS = re.compile(r"column \d+") # as tables without a header call them
 _HANDLE = re.compile(r"@?[\w.-]{1,60}(?:@[\w.-]+)?")
 
 def _author_column(rows, names):
@@ -161,8 +164,9 @@ def _author_column(rows, names):
         most = lambda test: 2 * sum(map(test, filled)) > len(filled)
         if not most(lambda v: not _LIST.fullmatch(v[:1000]) and len(v) < 100): return None
         return (not most(lambda v: v.startswith("@")), not most(lambda v: bool(_HANDLE.fullmatch(v))),
-                place(name, "author"))
-    fits = {n: f for n in names if place(n, "author") is not None and (f := fit(n))}
+                place(name, "author") or 0)
+    fits = {n: f for n in names if (place(n, "author") is not None or _NAMELESS.fullmatch(n)) and (f := fit(n))}
+    fits = {n: f for n, f in fits.items() if not _NAMELESS.fullmatch(n) or not f[0]} # without names, handles have an @
     return min(fits, key=fits.get, default=None)
 
 # %% ../../nbs/1_data/columns.ipynb #06b0605b
@@ -231,7 +235,7 @@ TELLING = dict( # what the name of a column that tells looks like, squeezed
     retweet=re.compile(r"is(?:a)?(?:retweet(?:ed)?|rt|repost(?:ed)?|reblog|boost)|retweet|rt|repost|reblog|"
                        r"(?:retweet|repost|reblog)(?:ed)?(?:from|of|status|tweet|post|user)\w*|retweetid|"
                        r"userrt\w*|rt(?:user|id|from|of)\w*"),
-    reply=re.compile(r"is(?:a)?reply(?:to)?|reply|(?:in)?repl(?:y|ied|ying)to\w*"))
+    reply=re.compile(r"is(?:a)?reply(?:to)?|reply|(?:in)?(?:repl(?:y|ied|ying)|response)to\w*"))
 TYPES = frozenset(["type", "kind", "tweettype", "posttype", "statustype", "referencedtweets", "referencedtweetstype"])
 _TYPE = dict(retweet=re.compile(r"retweet|repost|reblog|boost|announce|\brt\b", re.I),
              reply=re.compile(r"repl(?:y|ied)", re.I))

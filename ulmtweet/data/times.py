@@ -37,7 +37,11 @@ ledna února března dubna května června července srpna září října listo
 ianuarie februarie martie aprilie mai iunie iulie august septembrie octombrie noiembrie decembrie
 január február március április május június július augusztus szeptember október november december
 Ιανουαρίου Φεβρουαρίου Μαρτίου Απριλίου Μαΐου Ιουνίου Ιουλίου Αυγούστου Σεπτεμβρίου Οκτωβρίου Νοεμβρίου Δεκεμβρίου
-يناير فبراير مارس أبريل مايو يونيو يوليو أغسطس سبتمبر أكتوبر نوفمبر ديسمبر"""
+يناير فبراير مارس أبريل مايو يونيو يوليو أغسطس سبتمبر أكتوبر نوفمبر ديسمبر
+בינואר בפברואר במרץ באפריל במאי ביוני ביולי באוגוסט בספטמבר באוקטובר בנובמבר בדצמבר
+जनवरी फ़रवरी मार्च अप्रैल मई जून जुलाई अगस्त सितंबर अक्टूबर नवंबर दिसंबर
+มกราคม กุมภาพันธ์ มีนาคม เมษายน พฤษภาคม มิถุนายน กรกฎาคม สิงหาคม กันยายน ตุลาคม พฤศจิกายน ธันวาคม
+ม.ค ก.พ มี.ค เม.ย พ.ค มิ.ย ก.ค ส.ค ก.ย ต.ค พ.ย ธ.ค"""
 
 # %% ../../nbs/1_data/times.ipynb #a1bc30f1
 def fold(
@@ -56,11 +60,11 @@ def _month_words():
     for names in map(str.split, fold(MONTH_NAMES).splitlines()):
         for month, name in enumerate(names, 1):
             others = [n for n in names if n != name]
-            sure = (name[:k] for k in range(3, len(name) + 1) if not any(n.startswith(name[:k]) for n in others))
+            sure = (name[:k] for k in range(min(3, len(name)), len(name) + 1) if not any(n.startswith(name[:k]) for n in others))
             for word in sure: words.setdefault(word, month)
     return words
 
-MONTHS = _month_words() | dict(agt=8, ags=8, mrt=3, mrz=3, sept=9, setiembre=9, ott=10, янв=1, фев=2, дек=12)
+MONTHS = _month_words() | dict(agt=8, ags=8, mrt=3, mrz=3, sept=9, setiembre=9, ott=10, cvn=6, cvc=7, янв=1, фев=2, дек=12)
 
 # %% ../../nbs/1_data/times.ipynb #d3664c30
 HALF = r"[ap]\.?\s?m\b\.?|vorm\.?|nachm\.?|[ef]m\b|oo\b|os\b|午前|午後|上午|下午|오전|오후"
@@ -69,9 +73,10 @@ CLOCK = (rf"(?P<half_before>{HALF})?\s?(?P<hour>\d{{1,2}})(?::|\.|h|時|时|点|
          r"(?:(?::|\.|m|分|분\s?)(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?[분分秒초s]?"
          rf"(?:\s?(?P<half_after>{HALF}))?")
 ZONE = r"(?:[\s(]{0,2}(?:gmt|utc|z)?\s?(?P<zone>[+\-−]\d{1,2}(?::?\d\d)?))?"
-GLUE = r"(?:st|nd|rd|th|er|o)?[\s.,/'’\-–年月년월]{0,3}(?:(?:d[ei]l?|of|thang|thg)\b\s?)?"
+GLUE = r"(?:st|nd|rd|th|er|o)?[\s.,،/'’\-–年月년월]{0,3}(?:(?:d[ei]l?|of|thang|thg)\b\s?)?"
 NEED = r"[\s.,/\-–年月년월]{1,3}" # between numbers there is something, or they would be one
-NAME = r"(?P<month>[^\W\d_]{3,12})"
+# letters, with the vowels of Hindi and Thai, which are none for Python; Thai has points within abbreviations
+NAME = r"(?P<month>(?:[^\W\d_]|[\u0901-\u0903\u093e-\u094d\u0e31-\u0e4e]|\.(?=[\u0e01-\u0e2e])){2,12})"
 WORDS = r"\W{0,3}(?:[^\W\d_]{1,14}\W{1,3}){0,2}" # a weekday, or `le`
 
 # %% ../../nbs/1_data/times.ipynb #126a6121
@@ -79,7 +84,8 @@ DATES = dict( # the parts of a date in the order in which they are written
     year_first=rf"(?P<year>\d{{4}})(?:{NEED}(?P<month>\d{{1,2}}){NEED}|{GLUE}(?P<word>[^\W\d_]{{3,12}}){GLUE})"
                r"(?P<day>\d{1,2})",
     day_and_name=rf"(?P<day>\d{{1,2}}){GLUE}{NAME}{GLUE}(?P<year>\d{{4}}|\d\d)",
-    name_and_day=rf"{NAME}{GLUE}(?P<day>\d{{1,2}}){GLUE}(?P<year>\d{{4}}|\d\d)",
+    name_and_day=rf"{NAME}{GLUE}(?P<day>\d{{1,2}})(?!\d){GLUE}(?P<year>\d{{4}}|\d\d)",
+    vietnamese=rf"(?P<day>\d{{1,2}}),?\s(?:thang|thg)\s(?P<month>\d{{1,2}}){NEED}(?:nam\s)?(?P<year>\d{{4}})",
     numbers=rf"(?P<first>\d{{1,2}}){NEED}(?P<second_part>\d{{1,2}}){NEED}(?P<third>\d{{4}}|\d\d)",
 )
 GAP, TAIL = r"\D{1,16}?", r"(?:\D{0,40})"
@@ -90,7 +96,7 @@ OTHERS = dict( # `Sat Nov 10 14:00:00 +0000 2018`, `20181110T140000Z`
     compact=r"(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)(?:[t_\- ]?"
             r"(?P<hour>\d\d):?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:\.\d{1,9})?)?z?(?:\.0+)?)?(?:\.0+)?")
 SHAPES = {name: re.compile(shape) for name, shape in (AFTER | BEFORE | OTHERS).items()}
-MAX_LENGTH = 64 # characters
+MAX_LENGTH = 80 # characters; a browser writes 70, with the zone in words
 
 # %% ../../nbs/1_data/times.ipynb #fb9b396e
 PARTS = ["year", "month", "word", "day", "hour", "minute", "second", "fraction", "half_before", "half_after", "zone"]
@@ -113,6 +119,7 @@ def _put_together(parts):
     year, month, day = number("year"), number("month"), number("day")
     month = month.fillna((parts.word + parts.month).map(MONTHS))
     year += np.where(parts.year.map(len) == 2, np.where(year < 70, 2000, 1900), 0)
+    year -= np.where((year > 2500) & (year < 2600), 543, 0) # Thai years
     days = pd.to_datetime(dict(year=year, month=month, day=day), errors="coerce")
     hour, minute, second = (number(name).fillna(0) for name in ("hour", "minute", "second"))
     possible = (hour < 24) & (minute < 60) & (second < 60)
@@ -173,7 +180,7 @@ def read_times(
     order: str = "month_first", # A key of `ORDERS`, for dates of three numbers
 ) -> pd.Series: # datetime64[us], UTC or the file's own clock; NaT where a value is no time of 1970 to 2100
     "Read a column of times."
-    codes, texts = pd.factorize(np.array(["" if v is None else str(v).strip() for v in values], dtype=object))
+    codes, texts = pd.factorize(np.array(["" if v is None else str(v).strip("'\"= \t\r\n") for v in values], dtype=object))
     texts = pd.Series(texts, dtype=object)
     times = pd.Series(pd.NaT, texts.index, dtype="datetime64[us]")
     for read in (_read_iso, _read_numbers, lambda left: _read_words(left, order)):
@@ -184,7 +191,7 @@ def read_times(
 
 # %% ../../nbs/1_data/times.ipynb #045c4c43
 X_FIRST_ID, X_FIRST_DAY = 1288834974657, pd.Timestamp("2006-03-21") # ms since 1970; day of the first tweet
-_STATUS = re.compile(r"https?://\S{1,120}/status(?:es)?/(\d{15,19})\b\S{0,80}", re.ASCII)
+_STATUS = re.compile(r"\S{0,120}(?:/status(?:es)?/|twitter\.com,2005:)(\d{15,19})\b\S{0,80}", re.ASCII)
 
 def _tomorrow(): return pd.Timestamp.now() + pd.Timedelta(days=1)
 
@@ -192,7 +199,7 @@ def read_ids(
     ids: list[str], # Tweets' ids, "" if unknown
 ) -> pd.Series: # datetime64[us], UTC; NaT where an id holds no time
     "When X gave out each id."
-    texts = pd.Series([str(i).strip("'= ") for i in ids], dtype=object)
+    texts = pd.Series([str(i).strip("'\"= ").removeprefix("x") for i in ids], dtype=object)
     numbers = pd.to_numeric(texts, errors="coerce").astype(float)
     numbers = numbers.where((numbers >= 1e14) & (numbers < 9e18) & (numbers % 1e12 != 0))
     times = pd.to_datetime(numbers // 2**22 + X_FIRST_ID, unit="ms").astype("datetime64[us]")
@@ -385,6 +392,7 @@ def _times_of_column(rows, ids, best, is_open, has_ids):
         notes.append(f"{unread} of {len(rows)} times could not be read (column {column}{example}).")
     strange = int(((times < X_FIRST_DAY) | (times > _tomorrow())).sum())
     if strange: notes.append(f"{strange} of {len(rows)} times lie before 2006 or in the future (column {column}).")
+    if 2 * strange < len(rows): times = times.mask((times < X_FIRST_DAY) | (times > _tomorrow()))
     return Times(times, column, notes)
 
 def _such(rows, best, times):
