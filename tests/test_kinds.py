@@ -102,6 +102,31 @@ def days_newest_first():
     return table(["date", "text"], [(f"2019-01-{1 + i // 12:02}", x) for i, x in enumerate(TWEETS)][::-1])
 
 
+@kind("t.csv")
+def browser_times():
+    return dated(lambda t: f"{t:%a %b %d %Y %H:%M:%S} GMT+0100 (Central European Standard Time)", ("date", "text"))
+
+@kind("t.csv")
+def vietnamese_months(): return dated(lambda t: f"{t.day} tháng {t.month}, {t.year}", ("date", "text"))
+
+@kind("t.csv")
+def thai_years():
+    months = "ม.ค. ก.พ. มี.ค. เม.ย. พ.ค. มิ.ย. ก.ค. ส.ค. ก.ย. ต.ค. พ.ย. ธ.ค.".split()
+    return dated(lambda t: f"{t.day} {months[t.month - 1]} {t.year + 543}", ("date", "text"))
+
+@kind("t.csv")
+def impossible_times():
+    rows = [("1970-01-01 00:00:00" if n % 9 == 4 else t, x) for n, (_, t, x) in enumerate(NEWEST_FIRST)]
+    return table(["date", "text"], rows)
+
+@kind("t.csv")
+def ids_with_signs(): return table(["status_id", "text"], [(f"x{i}", x) for i, _, x in NEWEST_FIRST])
+
+@kind("t.csv")
+def months_without_days():
+    return table(["id", "date", "text"], [(i, f"{t:%b %Y}", x) for i, t, x in sorted(NEWEST_FIRST, key=lambda r: r[2])])
+
+
 # JSON in any wrapping
 
 def x_tweet(i, time, text): return dict(id_str=str(i), full_text=text, created_at=f"{time:{X_TIME}}")
@@ -154,6 +179,16 @@ def whole_text_beside_a_cut_one():
 def compressed():
     return gzip.compress("\n".join(json.dumps(dict(text=x, created_at=str(t))) for _, t, x in NEWEST_FIRST).encode())
 
+@kind("t.js")
+def strict_script():
+    tweets = json.dumps([x_tweet(*row) for row in NEWEST_FIRST], indent=1)
+    return f"'use strict';\nconst tweets: Tweet[] = {tweets} as const;\nexport default tweets;\n"
+
+@kind("t.json")
+def database_dates():
+    return json.dumps([{"_id": {"$oid": str(n)}, "created_at": {"$date": f"{t:%Y-%m-%dT%H:%M:%SZ}"}, "text": x}
+                       for n, (_, t, x) in enumerate(NEWEST_FIRST)])
+
 
 # Text files
 
@@ -170,6 +205,12 @@ def notes_with_dates():
 
 @kind("t.txt")
 def a_comma_a_line(): return "\n".join(TWEETS)
+
+@kind("t.txt")
+def numbered_lines(): return "".join(f"{n}. {x}\n" for n, x in enumerate(TWEETS, 1))
+
+@kind("t.txt")
+def times_before_lines(): return "".join(f"{i} {t} UTC <maker> {x}\n" for i, t, x in NEWEST_FIRST)
 
 
 # Tables
@@ -214,6 +255,20 @@ def two_tables():
         z.writestr("tweets.csv", dated(str, ("date", "text")))
     return out.getvalue()
 
+@kind("t.csv")
+def one_column_unquoted(): return "text\n" + "\n".join(TWEETS) + "\n"
+
+@kind("t.csv")
+def nothing_quoted_nor_named(): return "".join(f"{i},{t},{x}\n" for i, t, x in NEWEST_FIRST)
+
+@kind("t.csv")
+def titles_above():
+    return "Posts of maker\nExported 2020-07-01\n\n" + table(["id", "date", "text"], NEWEST_FIRST) + "\n(60 rows)\n"
+
+@kind("t.csv")
+def joined_tables():
+    return "".join(table(["id", "date", "text"], part) for part in (NEWEST_FIRST[:30], NEWEST_FIRST[30:]))
+
 
 # Columns
 
@@ -234,6 +289,15 @@ def spanish_names(): return table(["id", "fecha", "texto"], NEWEST_FIRST)
 @kind("t.csv")
 def tweet_is_a_number():
     return table(["tweet", "message", "date"], [(i, x, t) for i, t, x in NEWEST_FIRST])
+
+@kind("t.csv")
+def whole_text_in_another_column():
+    rows = [(i, t, x[:25] + "…" if n % 3 else x, x if n % 3 else "") for n, (i, t, x) in enumerate(NEWEST_FIRST)]
+    return table(["id", "created_at", "text", "extended_tweet.full_text"], rows)
+
+@kind("t.csv")
+def prepared_beside_original():
+    return table(["date", "cleaned", "original"], [(t, x.lower().replace(",", ""), x) for _, t, x in NEWEST_FIRST])
 
 
 # Retweets and replies
@@ -268,6 +332,11 @@ def retweets_written_otherwise():
 def replies_by_column():
     rows = others(lambda i, t, x, other: (i, t, x, i - 5 if other else "", "other" if other else ""))
     return table(["id", "created_at", "text", "in_reply_to_status_id_str", "in_reply_to_screen_name"], rows)
+
+@kind("t.csv", OWN, replies=False)
+def responses_by_number():
+    rows = others(lambda i, t, x, other: (i, t, x, i - 5 if other else ""))
+    return table(["id", "created_at", "text", "in_response_to_tweet_id"], rows)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -310,7 +379,7 @@ RUSSIAN = ["Сегодня старый чайник опять опоздал �
 JAPANESE = ["今日は古い時計がまた遅れています", "隣の山羊が新聞を読んで笑っている", "自転車の方が道をよく知っている"]
 
 @pytest.mark.parametrize("texts, encoding", [(RUSSIAN, "windows-1251"), (RUSSIAN, "koi8-r"), (JAPANESE, "shift-jis"),
-                                             (JAPANESE, "euc-jp")])
+                                             (JAPANESE, "euc-jp"), (JAPANESE, "iso-2022-jp")])
 def test_other_encodings_are_read_and_named_or_refused(texts, encoding, tmp_path):
     choose = random.Random(0)
     texts = [f"{t} {choose.randrange(100)}" for t in texts * 9]

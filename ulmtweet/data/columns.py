@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NO_TEXTS', 'MAX_BYTES', 'ALIASES', 'SAMPLE', 'CELLS', 'MIN_WORDS', 'NOT_TEXT', 'MAX_COLUMNS', 'NOT_TRUE', 'TELLING',
            'TYPES', 'plain_text', 'whole', 'squeeze', 'plain_name', 'place', 'count_words', 'sample_rows', 'text_score',
-           'check_width', 'choose_columns', 'tell_kinds']
+           'check_width', 'whole_texts', 'choose_columns', 'tell_kinds']
 
 # %% ../../nbs/1_data/columns.ipynb #ad5f31bd
 import ast, re, unicodedata
@@ -47,8 +47,8 @@ ALIASES = {field: names.split() for field, names in dict( # the best first
          "текст твит сообщение текст_твита содержание 本文 テキスト ツイート 内容 文本 正文 推文 微博正文 텍스트 내용 트윗 "
          "ข้อความ النص نص تغريدة التغريدة पाठ ट्वीट κείμενο טקסט nội_dung",
     author="screen_name handle user_screen_name author_handle author_username user_handle twitter_handle username user "
-           "author from_user from_user_name from account acct user_name author_name tweeter poster name usuario autor utilisateur "
-           "auteur benutzer nutzer utente usuário gebruiker użytkownik kullanıcı användare "
+           "author from_user from_user_name from account acct user_name author_name tweeter poster name usuario autor "
+           "utilisateur auteur benutzer nutzer utente usuário gebruiker użytkownik kullanıcı användare "
            "пользователь автор ユーザー名 ユーザー 用户名 用户 作者 사용자",
     id="tweet_id status_id post_id tweet_id_str id_str id rest_id row_id",
 ).items()}
@@ -132,6 +132,7 @@ def _may_be_text(name):
 # %% ../../nbs/1_data/columns.ipynb #0171e96d
 _CODE = re.compile(r"\s*(?:[-+]?[\d.,:/T+-]+(?:e[+-]?\d+)?Z?|https?://\S+|true|false|\[.*\]|\{.*\})\s*", re.I | re.S)
 
+_NAMELESS = re.compile(r"column \d+") # as tables without a header call them
 _MADE = re.compile("clean|process|token|lemma|stem|normal|translat") # of a column that somebody made from the text
 
 def _is_code(values):
@@ -154,7 +155,6 @@ def _text_column(rows, names):
     return min(known, key=fit, default=None)
 
 # %% ../../nbs/1_data/columns.ipynb #2c1648d1
-_NAMELESS = re.compile(r"column \d+") # as tables without a header call them
 _HANDLE = re.compile(r"@?[\w.-]{1,60}(?:@[\w.-]+)?")
 
 def _author_column(rows, names):
@@ -196,6 +196,21 @@ def check_width(
                     f"expected at most {MAX_COLUMNS:,}")
 
 # %% ../../nbs/1_data/columns.ipynb #3c367331
+_CUT = re.compile(r"(?:…|\.\.\.)(?:\s*https?://\S*)?\s*$")
+
+def whole_texts(
+    rows: list[dict], # From an importer
+    column: str, # Of the tweet's text
+) -> list: # As in the column; of a cut tweet the whole text, if it is in another one, as `extended_tweet.full_text`
+    "The texts of the rows."
+    names = dict.fromkeys(k for r in sample_rows(rows) for k in r)
+    others = [n for n in names if n != column and place(n, "text") is not None]
+    def text_of(row):
+        text = row.get(column)
+        if not others or not isinstance(text, str) or not _CUT.search(text[-60:]): return text
+        return max([text, *(t for n in others if isinstance(t := row.get(n), str) and t[:12] == text[:12])], key=len)
+    return [text_of(row) for row in rows]
+
 def choose_columns(
     rows: list[dict], # From an importer
     name: str, # Name of the file, for the messages
@@ -233,10 +248,12 @@ def _yes_values(values, ids):
 # %% ../../nbs/1_data/columns.ipynb #45c99781
 TELLING = dict( # what the name of a column that tells looks like, squeezed
     retweet=re.compile(r"is(?:a)?(?:retweet(?:ed)?|rt|repost(?:ed)?|reblog|boost)|retweet|rt|repost|reblog|"
-                       r"(?:retweet|repost|reblog)(?:ed)?(?:from|of|status|tweet|post|user)\w*|retweetid|"
+                       r"(?:retweet|repost|reblog)(?:ed)?(?:from|of|by|status|tweet|post|user|screen|id)\w*|retweetid|"
                        r"userrt\w*|rt(?:user|id|from|of)\w*"),
-    reply=re.compile(r"is(?:a)?reply(?:to)?|reply|(?:in)?(?:repl(?:y|ied|ying)|response)to\w*"))
-TYPES = frozenset(["type", "kind", "tweettype", "posttype", "statustype", "referencedtweets", "referencedtweetstype"])
+    reply=re.compile(r"is(?:a)?reply(?:to)?|reply(?:user|status|tweet)?(?:id)?|parenttweetid|"
+                     r"to(?:user(?:name|id)?)?|(?:in)?(?:repl(?:y|ied|ying)|response)to\w*"))
+TYPES = frozenset(["type", "kind", "tweettype", "posttype", "statustype", "referencedtweets", "referencedtweetstype",
+                   "relationship"])
 _TYPE = dict(retweet=re.compile(r"retweet|repost|reblog|boost|announce|\brt\b", re.I),
              reply=re.compile(r"repl(?:y|ied)", re.I))
 _NO_RETWEET = re.compile(r"quot|comment", re.I)
@@ -290,7 +307,8 @@ def _answers_oneself(rows, names):
     return [answers(r) for r in rows] if owns and whom else [False] * len(rows)
 
 # %% ../../nbs/1_data/columns.ipynb #8b5575e8
-_BEGINS = dict(retweet=re.compile(r"\W{0,9}RT[\s:.\u200e\u200f-]{0,4}[@＠]", re.I), reply=re.compile(r"\s{0,9}[@＠]"))
+_BEGINS = dict(retweet=re.compile(r"\W{0,9}RT[\s:：.)\]\u200e\u200f-]{0,4}(?:(?:from|via)\s)?[@＠]", re.I),
+               reply=re.compile(r"\s{0,9}[@＠]"))
 
 def tell_kinds(
     rows: list[dict], # From an importer

@@ -58,6 +58,14 @@ def _is_text(text):
     gaps = sum(c in " \t\r\n,;|" for c in text)
     return 100 * odd <= len(text) <= 200 * gaps
 
+# %% ../../nbs/1_data/files.ipynb #81ce54fa
+# letters, as they are read when half a character is missing before them; b, e, z are in use as Chinese signs
+_SHIFTED = [chr(ord(letter) << 8) for letter in "acdfghijklmnopqrstuvwxy"]
+
+def _has_lost_half(text):
+    "Whether more than a hundredth of a text are Latin letters that became Chinese signs."
+    return 100 * sum(map(text.count, _SHIFTED)) > len(text)
+
 # %% ../../nbs/1_data/files.ipynb #971e0bdb
 def _mended_utf8(raw, error):
     "Text and number of broken places, if it is UTF-8 by and large."
@@ -99,7 +107,8 @@ ENCODINGS = { # the most likely one first: languages that are written in it
     "windows-1252": _WESTERN, "windows-1250": _CENTRAL, "windows-1251": "russian ukrainian bulgarian serbian",
     "windows-1253": "greek", "windows-1254": "turkish", "windows-1255": "hebrew", "windows-1256": "arabic",
     "windows-1257": "lithuanian latvian estonian", "windows-874": "thai", "KOI8-R": "russian", "KOI8-U": "ukrainian",
-    "cp866": "russian", "ISO-8859-5": "russian", "ISO-8859-2": _CENTRAL, "cp850": _WESTERN, "mac-roman": _WESTERN,
+    "ISO-8859-6": "arabic", "cp866": "russian", "ISO-8859-5": "russian", "ISO-8859-2": _CENTRAL,
+    "cp850": _WESTERN, "mac-roman": _WESTERN,
     "Shift-JIS": "japanese", "EUC-JP": "japanese", "GB18030": "simplified", "Big5": "traditional", "EUC-KR": "korean"}
 CODECS = { # Python's names where they differ; Microsoft's supersets
     "windows-874": "cp874", "Shift-JIS": "cp932", "Big5": "cp950", "EUC-KR": "cp949"}
@@ -174,6 +183,8 @@ def encoding_of(
     return best[1]
 
 # %% ../../nbs/1_data/files.ipynb #f35f913d
+_ESCAPES = re.compile(rb"\x1b\$[@B]") # by which Japanese mail changes to its signs; all bytes are ASCII
+
 def decode_bytes(
     raw: bytes, # Content of a file
     name: str, # Its name, for messages
@@ -181,7 +192,7 @@ def decode_bytes(
     "Text of a file in whatever encoding; raises `DataError` if it is binary, empty or not to be told."
     name = shown(name)
     _check_kind(raw, name)
-    encoding = _wide_encoding(raw)
+    encoding = _wide_encoding(raw) or ("ISO-2022-JP" if _ESCAPES.search(raw) else None)
     if encoding is None and b"\0" not in raw:
         try: return _not_empty(raw.decode("utf-8-sig"), name), ""
         except UnicodeDecodeError as error: mended = _mended_utf8(raw, error)
@@ -189,6 +200,8 @@ def decode_bytes(
         encoding = encoding_of(raw, name)
     text = _decode(raw, encoding) if encoding else "\0"
     if "\0" in text: raise DataError(f"{name} is a binary file; {EXPECTED}")
+    if encoding.startswith("UTF-16") and _has_lost_half(text):
+        raise DataError(f"{name} is damaged: half a character is missing in its UTF-16; save it again")
     return _not_empty(text, name), f"{name} is not UTF-8; it was read as {encoding}."
 
 def _not_empty(text, name):

@@ -45,11 +45,13 @@ def html_text(
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 # %% ../../nbs/1_data/objects.ipynb #f56203ac
-_ENDS = r"(?:[\s;,)\]}'\ufeff]|//[^\n]*+(?:\n|$)|/\*(?:[^*]|\*(?!/))*+\*/)*+" # of what came before; comments
+_STATEMENTS = r"['\"]use\sstrict['\"]|as\sconst\b|(?:export\sdefault|module\.exports\s=)\s[\w$]++;?(?!\s*[\[{(])"
+# of what came before; comments
+_ENDS = r"(?:" + _STATEMENTS + r"|[\s;,)\]}'\ufeff]|//[^\n]*+(?:\n|$)|/\*(?:[^*]|\*(?!/))*+\*/)*+"
 _END = re.compile(_ENDS)
 _LEAD = re.compile(_ENDS + r"""
     (?: (?:export|default|var|let|const) \s++ )*+
-    (?: (?P<name>[\w$][\w$.]*+) (?:\s*+:\s*+[\w$<>]++)? (?:\[\])*+ \s*+ [=(] \s*+ )?+
+    (?: (?P<name>[\w$][\w$.]*+(?:\[["'][\w$]{1,60}["']\])*+) (?:\s*+:\s*+[\w$<>]++)? (?:\[\])*+ \s*+ [=(] \s*+ )?+
     (?= [\[{] )""", re.X)
 _LIKE_JSON = re.compile(r"""\s*(?:\[\s*\{\s*["'}\w]|\{\s*("|')[^"'\n]{0,200}\1\s*:)""")
 
@@ -101,7 +103,7 @@ X_POSTS = ("tweet", "tweets", "note_tweet", "community_tweet") # what is read of
 
 def _check_subject(lead, name, allowed):
     "Refuse files of an X archive that don't hold tweets."
-    subject = re.search(r"\bYTD\.(\w+)", lead["name"] or "")
+    subject = re.search(r"\bYTD\W{1,4}(\w+)", lead["name"] or "")
     if subject and subject[1] not in allowed:
         raise DataError(f"{name} holds YTD.{subject[1]} of an X archive, which isn't read; "
                         "expected its tweets.js, or the whole archive")
@@ -308,7 +310,7 @@ def post_text(
 RETWEET_OF = ("retweetedstatus", "retweetedstatusid", "retweetedstatusidstr", "retweetedstatusresult", "retweetedtweet",
               "retweetedtweetid", "retweetid", "userrt", "userrtid", "isretweet", "isretweeted")
 REPLY_TO = ("inreplytostatusidstr", "inreplytostatusid", "inreplytotweetid", "inreplytoid", "inreplyto", "replytoid",
-            "isreply")
+            "replyid", "isreply")
 REPLY_TO_USER = ("inreplytouseridstr", "inreplytouserid", "inreplytouser", "inreplytoscreenname", "inreplytousername",
                  "replyto", "inreplytoaccountid")
 _RT = re.compile(r"""["'“”\s]*+RT(?:\s*+:?\s*+@|:)""", re.I)
@@ -327,7 +329,8 @@ def _is_retweet(post, text):
 
 def _people_of(value):
     "The ids and handles in a field: a name, a number, an object or a list of these."
-    if isinstance(value, list): return {p for v in value[:MAX_LINKS] for p in _people_of(v)}
+    if isinstance(value, list): # not lists in lists, which may be nested deeply
+        return {p for v in value[:MAX_LINKS] if not isinstance(v, list) for p in _people_of(v)}
     fields = _fields(value)
     people = (fields.get("id"), fields.get("idstr"), fields.get("userid"), _handle(value)) if fields else (value,)
     return {str(p).strip().lower() for p in people if _is_set(p)}
@@ -361,6 +364,7 @@ def _post_id(post):
 
 def _post_time(post):
     time = next((post[k] for k in TIMES if post.get(k) not in (None, "")), None)
+    while isinstance(time, dict) and len(time) == 1: time = next(iter(time.values())) # MongoDB's `$date`
     hour = post.get("time")
     if isinstance(post.get("date"), str) and isinstance(hour, str) and re.match(r"\d\d?:\d\d", hour):
         return f"{post['date']} {hour}" # twint; its `created_at` has the zone in words

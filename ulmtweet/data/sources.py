@@ -7,6 +7,7 @@ __all__ = ['IMPORTERS', 'rows_to_table', 'read_text', 'read_bytes', 'read_collec
            'read_tweets']
 
 # %% ../../nbs/1_data/sources.ipynb #81330478
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pandas as pd
 from ..core import DataError, reading_errors
 from .accounts import fetch_account, is_account
 from .archives import read_archive, read_car
-from .columns import choose_columns, plain_text, tell_kinds, whole
+from .columns import choose_columns, plain_text, tell_kinds, whole, whole_texts
 from .files import Collection, decode_bytes, may_hold_tweets, open_collection, read_file, unpack
 from .kaggle import kaggle_dataset
 from .objects import read_objects
@@ -39,7 +40,7 @@ def rows_to_table(
     "Make the tidy table; raises `DataError`."
     if not found.rows: raise DataError(f"{name} has no rows; expected at least one tweet")
     fields = choose_columns(found.rows, name, column)
-    texts = [plain_text(row.get(fields["text"])) for row in found.rows]
+    texts = [plain_text(t) for t in whole_texts(found.rows, fields["text"])]
     authors, ids = _strings(found.rows, fields["author"]), _strings(found.rows, fields["id"])
     times = tell_times(found.rows, ids)
     is_retweet, is_reply = tell_kinds(found.rows, texts)
@@ -107,13 +108,20 @@ def source_path(
                     "bluesky:HANDLE, mastodon:@USER@SERVER or x:HANDLE")
 
 # %% ../../nbs/1_data/sources.ipynb #9d5addf4
+@contextlib.contextmanager
+def _depth_errors(source):
+    "Turn a `RecursionError` into a `DataError`."
+    try: yield
+    except RecursionError:
+        raise DataError(f"{source} is nested too deeply to be read; expected a list of tweets") from None
+
 def read_source(
     source: str | Path, # As for `source_path`
     column: str | None = None, # Name of the tweet's column; None means to find it
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> list[pd.DataFrame]: # A table a file
     "Read one source; raises `DataError`, `NetworkError`."
-    with reading_errors(source, DataError):
+    with reading_errors(source, DataError), _depth_errors(source):
         path = source_path(source, home)
         collection = open_collection(path)
         if collection is None: return [read_bytes(read_file(path), path.name, column)]

@@ -60,11 +60,13 @@ def _month_words():
     for names in map(str.split, fold(MONTH_NAMES).splitlines()):
         for month, name in enumerate(names, 1):
             others = [n for n in names if n != name]
-            sure = (name[:k] for k in range(min(3, len(name)), len(name) + 1) if not any(n.startswith(name[:k]) for n in others))
+            begun = (name[:k] for k in range(min(3, len(name)), len(name) + 1))
+            sure = (b for b in begun if not any(n.startswith(b) for n in others))
             for word in sure: words.setdefault(word, month)
     return words
 
-MONTHS = _month_words() | dict(agt=8, ags=8, mrt=3, mrz=3, sept=9, setiembre=9, ott=10, cvn=6, cvc=7, янв=1, фев=2, дек=12)
+MONTHS = _month_words() | dict(agt=8, ags=8, mrt=3, mrz=3, sept=9, setiembre=9, ott=10, cvn=6, cvc=7,
+                          янв=1, фев=2, дек=12)
 
 # %% ../../nbs/1_data/times.ipynb #d3664c30
 HALF = r"[ap]\.?\s?m\b\.?|vorm\.?|nachm\.?|[ef]m\b|oo\b|os\b|午前|午後|上午|下午|오전|오후"
@@ -76,7 +78,7 @@ ZONE = r"(?:[\s(]{0,2}(?:gmt|utc|z)?\s?(?P<zone>[+\-−]\d{1,2}(?::?\d\d)?))?"
 GLUE = r"(?:st|nd|rd|th|er|o)?[\s.,،/'’\-–年月년월]{0,3}(?:(?:d[ei]l?|of|thang|thg)\b\s?)?"
 NEED = r"[\s.,/\-–年月년월]{1,3}" # between numbers there is something, or they would be one
 # letters, with the vowels of Hindi and Thai, which are none for Python; Thai has points within abbreviations
-NAME = r"(?P<month>(?:[^\W\d_]|[\u0901-\u0903\u093e-\u094d\u0e31-\u0e4e]|\.(?=[\u0e01-\u0e2e])){2,12})"
+NAME = r"(?P<month>(?:[^\W\d_]|[\u0901-\u0903\u093e-\u094d\u0e31-\u0e4e]|\.(?=[\u0e01-\u0e2e])){3,12}|मई)"
 WORDS = r"\W{0,3}(?:[^\W\d_]{1,14}\W{1,3}){0,2}" # a weekday, or `le`
 
 # %% ../../nbs/1_data/times.ipynb #126a6121
@@ -175,12 +177,14 @@ def _read_words(texts, order):
     return times
 
 # %% ../../nbs/1_data/times.ipynb #b887cca5
+def _bare(value): return str(value).strip("'\"= \t\r\n") # spreadsheets put an apostrophe before numbers
+
 def read_times(
     values: list, # A column
     order: str = "month_first", # A key of `ORDERS`, for dates of three numbers
 ) -> pd.Series: # datetime64[us], UTC or the file's own clock; NaT where a value is no time of 1970 to 2100
     "Read a column of times."
-    codes, texts = pd.factorize(np.array(["" if v is None else str(v).strip("'\"= \t\r\n") for v in values], dtype=object))
+    codes, texts = pd.factorize(np.array(["" if v is None else _bare(v) for v in values], dtype=object))
     texts = pd.Series(texts, dtype=object)
     times = pd.Series(pd.NaT, texts.index, dtype="datetime64[us]")
     for read in (_read_iso, _read_numbers, lambda left: _read_words(left, order)):
@@ -220,7 +224,7 @@ def _sample(n): return np.unique(np.linspace(0, n - 1, min(n, 500)).astype(int))
 # %% ../../nbs/1_data/times.ipynb #40ce4ca2
 TIME_NAMES = ["createdat", "tweetcreatedat", "datetime", "tweetdate", "timestamp", "date", "timestampms", "postedat",
               "publishedat", "published", "postdate", "time", "fecha", "data", "datum"] # the best first
-TIME_WORDS = re.compile("date|time|created|posted|publish|epoch|fecha|hora|datum|zeit|data|heure|tijd|tid|tarih|saat|"
+TIME_WORDS = re.compile("date|time|created|posted|publish|epoch|fecha|hora|datum|zeit|data|heure|tijd|^tid|tarih|saat|"
                         "tanggal|waktu|дата|время|日時|日付|時間|時刻|日期|时间|날짜|시간|일시|작성일|التاريخ")
 HOUR_WORDS = re.compile("time|hour|hora|ora|heure|uhr|zeit|tijd|klock|saat|jam|pukul|waktu|время|час|時|时|點|시간")
 FOREIGN = re.compile("user|author|account|profile|quoted|retweet|reply|join|birth|updated|edited|scrap|crawl|fetch|"
@@ -238,7 +242,7 @@ def _rank(name):
 
 # %% ../../nbs/1_data/times.ipynb #30f74efa
 def _is_date(value, is_named):
-    text = str(value).strip()
+    text = _bare(value)
     if not 5 <= len(text) <= MAX_LENGTH: return False
     is_number = _read_numbers(pd.Series([text], dtype=object)).notna()[0]
     if is_number or text.isdigit(): return is_named and pd.notna(read_times([text])[0])
