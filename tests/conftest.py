@@ -1,4 +1,4 @@
-import json, os, subprocess, sys
+import json, os, signal, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -6,6 +6,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT/"ulmtweet"/"assets"/"sample_tweets.csv"
 PROGRAM = Path(sys.executable).with_name("ulmtweet")
+
+# in the background of a shell Ctrl-C is ignored, and so it would be by every program that is started here
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run(*args, home=None, stdin="", env=(), timeout=600):

@@ -211,6 +211,7 @@ def whole_texts(
         return max([text, *(t for n in others if isinstance(t := row.get(n), str) and t[:12] == text[:12])], key=len)
     return [text_of(row) for row in rows]
 
+# %% ../../nbs/1_data/columns.ipynb #7336de55
 def choose_columns(
     rows: list[dict], # From an importer
     name: str, # Name of the file, for the messages

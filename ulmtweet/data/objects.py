@@ -557,7 +557,7 @@ def read_objects(
     if values is None: return None
     posts = []
     if not column: posts = list(_posts_by_line(text) if by_line else (p for v in values for p in _posts_or_row(*v)))
-    if any(post and _has(post, IDS + TIMES) for post in posts): found = rows_of_posts(posts)
+    if any(map(as_post, posts)): found = rows_of_posts(posts)
     else: found = _other_rows(text, name, by_line, column)
     lost = len(found.damaged)
     if lost: found.notes.append(f"Lines of {name} that are no JSON and can't be read: {lost:,} of {len(found.rows):,}.")

@@ -115,6 +115,7 @@ def _shaped(rows, width):
     one_word = len(columns[0]) > 4 and len(set(columns[0])) == 1 and re.fullmatch(r"[\w.-]+", columns[0][0])
     return bool(one_word) or any(form_of(values) in FORMS for values in columns)
 
+# %% ../../nbs/1_data/tables.ipynb #6f9d7350
 def _fit(text, delimiter, column):
     "How well a separator fits a file: higher is better, None where it makes no table."
     rows = _first_rows(text, delimiter) or _unquoted(text, delimiter)
@@ -359,6 +360,7 @@ def _below_title(text, column):
         if delimiter := _best_fit(text, column, NAMED): return delimiter, text
     return None, text
 
+# %% ../../nbs/1_data/tables.ipynb #6e8dae38
 def _least_width(rows):
     "Columns of a table without header; what begins with a space in every row goes on a tweet with separators."
     rows = [r for r in rows if r]
@@ -449,6 +451,7 @@ def _between_marks(text):
     pieces = [p for piece in _MARK.split(text) if (p := piece.strip())]
     return pieces if len(pieces) > 1 and 2*len(pieces) >= sum(1 for l in split_lines(text) if l.strip()) / 4 else None
 
+# %% ../../nbs/1_data/tables.ipynb #5b6a361e
 def _listed(text):
     "The strings of a line that is a list of them, None if it is anything else."
     strings, at = [], 0
@@ -519,6 +522,7 @@ def _stamped(text):
     found = [_STAMP.fullmatch(line) for line in lines]
     return [{k: v for k, v in m.groupdict().items() if v} for m in found] if all(found) else None
 
+# %% ../../nbs/1_data/tables.ipynb #d080d8be
 def read_lines(
     text: str, # A tweet a line, or tweets with something between them
     name: str, # Name of the file, for the messages
