@@ -98,9 +98,8 @@ def parts_of_a_step(dtype):
     en = load_base("en")
     voice = replace(en, originals=tuple(read_tweets(ASSETS/"sample_tweets.csv").text))
     steps = Steps(en.model, dtype)
-    requests, start = (request(voice.tokenizer, i) for i in count()), [(h[0], c[0]) for h, c in steps.start_state(1)]
-    seats, whole = Seats(steps, list(islice(requests, ROWS)), Sampling(), 0,
-                         writing_rules(voice, Sampling()), start), []
+    requests, rules, whole = (request(voice.tokenizer, i) for i in count()), writing_rules(voice, Sampling()), []
+    seats = Seats(steps, list(islice(requests, ROWS)), Sampling(), 0, rules)
     for _ in range(300): # the first 200 fill the caches of the spelling
         begin = time.perf_counter()
         ended = seats.step()

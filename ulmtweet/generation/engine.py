@@ -24,6 +24,7 @@ from ..core import UsageError
 from .words import Characters, makes_longer
 from ..models.awdlstm import AWDLSTM, State, fast_dtype
 from ..models.tokens import EOT_ID, UNK_ID, Tokens
+from ..models.transformer import KeyValues
 
 # %% ../../nbs/3_generation/engine.ipynb #8ce974a2
 @dataclass(frozen=True)
@@ -154,14 +155,41 @@ class Steps:
         dtype: torch.dtype | None = None, # Of the factors; None means the one in which this machine multiplies fastest
     ):
         dtype = dtype or fast_dtype()
-        self.start_state, self.bias = model.start_state, model.bias.detach()
+        self.start, self.bias = model.start_state, model.bias.detach()
         self.emb = model.emb.weight.detach().to(dtype)
+        self.width = self.emb.shape[1]
         self.cells = [_cell(rnn, dtype) for rnn in model.rnns]
 
 def _cell(rnn, dtype):
     "The weights of a layer side by side (4 * width, inputs + width), and its bias (4 * width,)."
     weight = torch.cat([rnn.weight_ih_l0, rnn.weight_hh_l0], 1).detach().to(dtype)
     return weight, (rnn.bias_ih_l0 + rnn.bias_hh_l0).detach()
+
+# %% ../../nbs/3_generation/engine.ipynb #9f3b12fd
+@patch
+def start_state(self: Steps,
+    bs: int, # Rows
+    read: State | None = None, # Of one row, as `AWDLSTM.read` gives it; None means where a text begins
+) -> State: # Hidden and cell vectors of each layer, both (bs, width)
+    "The state of rows that go on from what was read."
+    return [(h[0].repeat(bs, 1), c[0].repeat(bs, 1)) for h, c in read or self.start(1)]
+
+@patch
+def seat(self: Steps,
+    state: State, # Of the rows, changed in place
+    seats: list[int], # Rows that begin anew
+    start: State, # What they begin with, one row
+):
+    "Begin texts in some rows."
+    for (h, c), (h0, c0) in zip(state, start): h[seats], c[seats] = h0.to(h.dtype), c0
+
+@patch
+def keep(self: Steps,
+    state: State, # Of the rows
+    rows: Tensor, # (bs,) bool: which ones stay
+) -> State:
+    "A smaller batch."
+    return [(h[rows], c[rows]) for h, c in state]
 
 # %% ../../nbs/3_generation/engine.ipynb #ba4a93e6
 @patch
@@ -198,34 +226,37 @@ class Blend:
     ): self.models, self.weights = models, weights
 
 @patch
-def start_state(self: Blend, bs): return [pair for m in self.models for pair in m.start_state(bs)]
+def start_state(self: Blend, bs, read=None): return [m.start_state(bs) for m in self.models] # one a model
+
+@patch
+def seat(self: Blend, state, seats, start):
+    for m, of_model, begun in zip(self.models, state, start): m.seat(of_model, seats, begun)
+
+@patch
+def keep(self: Blend, state, rows): return [m.keep(of_model, rows) for m, of_model in zip(self.models, state)]
 
 # %% ../../nbs/3_generation/engine.ipynb #75941ce8
 @patch
 def step(self: Blend, tokens, state):
-    outs, after, pairs = [], [], iter(state)
-    for m in self.models:
-        out, new = m.step(tokens, list(islice(pairs, len(m.cells))))
-        outs.append(out)
-        after += new
-    return torch.cat(outs, -1), after
+    outs, after = zip(*(m.step(tokens, of_model) for m, of_model in zip(self.models, state)))
+    return torch.cat(outs, -1), list(after)
 
 @patch
 def logits(self: Blend, out, into=None):
-    outs = out.split([m.emb.shape[1] for m in self.models], -1)
+    outs = out.split([m.width for m in self.models], -1)
     parts = [m.logits(o).log_softmax(-1) + log(w) for m, w, o in zip(self.models, self.weights, outs)]
     mixed = torch.stack(parts).logsumexp(0)
     return mixed if into is None else into.copy_(mixed)
 
 # %% ../../nbs/3_generation/engine.ipynb #a94ab052
 def steps_of(
-    model, # An AWDLSTM, a `Blend`, or what has `start_state`, `step` and `logits` itself
+    model, # An AWDLSTM, a `Transformer`, a `Blend`, or what has `start_state`, `step` and the like itself
     dtype: torch.dtype | None = None, # As for `Steps`
 ):
     "What tweets are sampled from."
     if isinstance(model, AWDLSTM): return Steps(model, dtype)
     if isinstance(model, Blend): return Blend([steps_of(m, dtype) for m in model.models], model.weights)
-    return model
+    return model.steps(dtype) if hasattr(model, "steps") else model
 
 # %% ../../nbs/3_generation/engine.ipynb #3b32e65b
 class Request(NamedTuple):
@@ -269,9 +300,9 @@ class Seats:
         sampling: Sampling, # How tokens are picked
         seed: int, # With the tweet's number it determines the tweet
         rules: Rules, # From `rules_of`
-        start: State, # State that every tweet begins with, vectors (1, width)
+        read: State | KeyValues | None = None, # As for `sample_ids`
     ):
-        self.model, self.sampling, self.seed, self.rules, self.start = model, sampling, seed, rules, start
+        self.model, self.sampling, self.seed, self.rules = model, sampling, seed, rules
         n, zeros = len(requests), torch.zeros(len(requests), dtype=torch.long)
         self.ids = torch.zeros(n, 1 + sampling.max_tokens, dtype=torch.long) # `<eot>`, the prompt, and what was sampled
         self.prompt_len = zeros.clone() # tokens, `<eot>` included
@@ -281,7 +312,7 @@ class Seats:
         self.nats = zeros.float() # sum of log-probabilities
         self.uniform = torch.zeros(n, sampling.max_tokens, 2 * TRIES, dtype=torch.float64)
         self.spelt = [""] * n
-        self.state = [(h.repeat(n, 1), c.repeat(n, 1)) for h, c in start]
+        self.state, self.start = model.start_state(n, read), model.start_state(1, read)
         self.scores = None # memory that is used again each step
         self.sit(list(range(n)), requests)
 
@@ -298,7 +329,7 @@ def sit(self: Seats,
     self.place[seats], self.nats[seats] = 0, 0.
     uniform = [tweet_uniforms(self.seed, r.index, self.sampling.max_tokens) for r in requests]
     self.uniform[seats] = torch.from_numpy(np.stack(uniform))
-    for (h, c), (h0, c0) in zip(self.state, self.start): h[seats], c[seats] = h0.to(h.dtype), c0
+    self.model.seat(self.state, seats, self.start)
     for seat, r in zip(seats, requests): self.spelt[seat] = r.spelt
 
 @patch
@@ -322,7 +353,7 @@ def remove(self: Seats,
     keep[seats] = False
     for name in ("ids", "prompt_len", "place", "index", "ends_word", "nats", "uniform"):
         setattr(self, name, getattr(self, name)[keep])
-    self.state = [(h[keep], c[keep]) for h, c in self.state]
+    self.state = self.model.keep(self.state, keep)
     self.spelt = [s for s, stays in zip(self.spelt, keep.tolist()) if stays]
 
 # %% ../../nbs/3_generation/engine.ipynb #fd115cbd
@@ -433,20 +464,20 @@ def _possible_alone(self: Seats, possible, rows, nth, out):
 # %% ../../nbs/3_generation/engine.ipynb #1bb5b65f
 @torch.no_grad()
 def sample_ids(
-    model, # An `AWDLSTM`, a `Blend`, or what has `start_state`, `step` and `logits`
+    model, # As for `steps_of`
     requests: Iterable[Request], # Taken as seats get free
     sampling: Sampling = Sampling(), # How tokens are picked
     seed: int = 0, # With the tweet's number it determines the tweet
     bs: int = 512, # Seats
     rules: Rules = Rules(), # From `rules_of`
-    start: State | None = None, # That every tweet begins with, vectors (1, width); None means the model's own
+    read: State | KeyValues | None = None, # After what every tweet goes on from, as `read` gives it; None means nothing
 ) -> Iterator[tuple[int, list[int], float]]: # Number, sampled ids, sum of their log-probabilities in nats; as they end
     "Continue any number of prompts, `bs` at a time; ids have `<eot>` last, unless `max_tokens` ended them."
     queue = iter(requests)
     first = list(islice(queue, bs))
     if not first: return
     model = steps_of(model)
-    seats = Seats(model, first, sampling, seed, rules, start or [(h[0], c[0]) for h, c in model.start_state(1)])
+    seats = Seats(model, first, sampling, seed, rules, read)
     while len(seats):
         ended = seats.step()
         for b in ended:

@@ -322,7 +322,7 @@ def explain(
     "How probable each piece of a text and its end are after those before it; the pieces make up the text."
     ids = [EOT_ID] + voice.tokenizer.encode(INVISIBLE.sub("", text)) + [EOT_ID]
     model = steps_of(voice.model, torch.float32)
-    state, rows, said, so_far = [(h[0], c[0]) for h, c in model.start_state(1)], [], "", 1.
+    state, rows, said, so_far = model.start_state(1), [], "", 1.
     names = ["", *voice.tokenizer.pieces(range(1, len(voice.tokenizer)))]
     for i, (token, following) in enumerate(zip(ids, ids[1:]), 1):
         out, state = model.step(torch.tensor([token]), state)

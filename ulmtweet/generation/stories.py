@@ -16,6 +16,7 @@ from ..core import UsageError
 from .engine import Sampling, sample_ids
 from .generate import Sieve, clean_prompt, request, writing_rules
 from ..models.awdlstm import State
+from ..models.transformer import KeyValues
 from ..models.tokens import EOT_ID
 from ..models.voice import Voice
 
@@ -24,13 +25,13 @@ from ..models.voice import Voice
 def read_tweet(
     voice: Voice, # Whose model reads
     ids: Sequence[int], # Tokens of a tweet, the end included
-    state: State | None = None, # After the tweets before, vectors (1, width); None means that there were none
+    state: State | KeyValues | None = None, # After the tweets before; None means that there were none
 ) -> tuple[Tensor, State]: # Surprise of each token in nats (tokens,), state after the tweet
     "Read a tweet where others were read before."
-    before = [(h[None], c[None]) for h, c in state] if state else None # (1, 1, width)
-    _, out, after = voice.model.read(torch.tensor([[EOT_ID, *ids[:-1]]]), before)
-    nats = -voice.model.logits(out[0]).log_softmax(-1).gather(-1, torch.tensor(ids)[:, None])[:, 0]
-    return nats, [(h[0], c[0]) for h, c in after]
+    model = voice.model
+    _, out, after = model.read(torch.tensor([[EOT_ID, *ids[:-1]]]), state or model.start_state(1))
+    nats = -model.logits(out[0]).log_softmax(-1).gather(-1, torch.tensor(ids)[:, None])[:, 0]
+    return nats, after
 
 # %% ../../nbs/3_generation/stories.ipynb #a99910dd
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def _as_line(voice, text, ids, state):
 # %% ../../nbs/3_generation/stories.ipynb #7ea79e2e
 def next_lines(
     voice: Voice, # Whose model writes
-    state: State | None = None, # After the story so far
+    state: State | KeyValues | None = None, # After the story so far
     prompt: str = "", # What the tweet begins with
     n: int = 24, # Samples
     sampling: Sampling = Sampling(), # How tokens are picked
