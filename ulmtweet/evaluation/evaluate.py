@@ -19,12 +19,13 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
-from ..core import HANDLE, UlmtweetError, UsageError, home_folder, set_seed, sha256_file
+from ..core import HANDLE, UlmtweetError, UsageError, home_folder, set_seed
 from ..data.split import Split
 from ..generation.engine import Sampling
 from ..generation.generate import sample_tweets, stream_tweets
 from ..models.awdlstm import AWDLSTM, token_nats, tweet_nats
 from ..models.bases import load_base
+from ..models.hub import HUB
 from ..models.tokens import EOT_ID, Tokens, train_char
 from ..models.voice import Voice
 from ..training.finder import SCRATCH_LR
@@ -170,10 +171,10 @@ def base_of(
     "The base that a voice was made from, with the voice's words."
     name, sha256 = voice.meta["base"]["name"], voice.meta["base"].get("sha256")
     if not sha256: return None
-    if name == "wt103" and not (home_folder(home)/"bases"/name).is_dir(): return None # nothing is downloaded for this
+    if name in ("wt103", *HUB) and not (home_folder(home)/"bases"/name).is_dir(): return None # nothing is downloaded for this
     try: base = load_base(name, home)
     except UlmtweetError: return None
-    if sha256_file(base.folder/"model.safetensors") != sha256: return None
+    if base.sha256 != sha256: return None
     if base.tokenizer.kind == "word" and base.meta.get("kind") == "base": return with_words(base, voice.tokenizer)
     return base
 
@@ -203,7 +204,7 @@ def from_scratch(
 # %% ../../nbs/5_evaluation/evaluate.ipynb #24dcd616
 def prediction_rows(
     voice: Voice, # With its tweets
-    scratch: bool = True, # Whether to train the same network from scratch, which takes as long as the voice took
+    scratch: bool = True, # Whether to train the same LSTM from scratch, which takes as long as the voice took
     progress: Callable = lambda status: None, # As for `train.fine_tune`
     home=None, # As for `core.home_folder`
 ) -> dict[str, dict]: # `surprise_row` by name: those of `counting_rows`, `base`, `scratch`, `voice`
@@ -211,7 +212,7 @@ def prediction_rows(
     split = held_out_split(voice)
     rows = counting_rows(voice.tokenizer, split.train, split.test)
     if base := base_of(voice, home): rows["base"] = voice_row(base, split.test)
-    if scratch and voice.meta["base"]["name"] != "none":
+    if scratch and voice.meta["base"]["name"] != "none" and voice.model.reads == "stream":
         rows["scratch"] = voice_row(from_scratch(voice, progress), split.test)
     return rows | dict(voice=voice_row(voice, split.test))
 
@@ -291,7 +292,7 @@ def start_of(
     "What a voice was trained from; raises `UsageError` if it is not there any more."
     name = voice.meta["base"]["name"]
     if name == "none": return "none"
-    if base := base_of(voice, home): return base.folder
+    if base := base_of(voice, home): return base.folder or base.name
     raise UsageError(f"the base {name!r} that the voice {voice.name!r} was made from is not here, or has changed; "
                      "leave --curve out, or train the voice again")
 

@@ -20,9 +20,10 @@ from safetensors.torch import load as load_tensors, save as save_tensors
 from torch import Tensor
 
 from ..core import (ModelError, UsageError, atomic_folder, atomic_write, home_folder, read_json, reading_errors,
-                           tidy_folder, verify_checksums, voices_folder, write_checksums, write_json)
+                           sha256_file, tidy_folder, verify_checksums, voices_folder, write_checksums, write_json)
 from .awdlstm import AWDLSTM
 from .tokens import Tokens, load_tokenizer
+from .transformer import Transformer, load_corrected, transformer_of
 
 # %% ../../nbs/2_models/voice.ipynb #9344dc58
 FORMAT = 2 # of the voice folder; raised when an older ulmtweet could not read a newer folder
@@ -32,7 +33,7 @@ EDITABLE = ("card.md", "log.csv", "README.md") # people may change these, so the
 @dataclass
 class Voice:
     "A language model with its tokeniser and its history; a base is a voice of nobody."
-    model: AWDLSTM
+    model: AWDLSTM | Transformer
     tokenizer: Tokens
     meta: dict # The content of `voice.json`
     originals: list[str] = field(default_factory=list) # Training tweets, empty if they were left out
@@ -46,13 +47,17 @@ class Voice:
     @property
     def name(self) -> str: return self.meta["name"]
 
+    @property
+    def sha256(self) -> str: # Of the weights: of a transformer as a base those where it was found, else the folder's
+        return self.model.origin["sha256"] if self.folder is None else sha256_file(self.folder/"model.safetensors")
+
 # %% ../../nbs/2_models/voice.ipynb #e84b0577
 @patch
 def save(self: Voice,
     folder: str | Path, # Replaced as a whole if it exists
 ):
     "Write the voice folder in one step; raises `StorageError`."
-    weights = {k: v.to(torch.float16).contiguous() for k, v in self.model.state_dict().items()}
+    weights = {k: v.to(torch.float16).contiguous() for k, v in self.model.learnt().items()}
     meta = dict(format=FORMAT) | self.meta | dict(architecture=self.model.shape, tokens=self.tokenizer.kind)
     with atomic_folder(folder) as tmp:
         atomic_write(tmp/"model.safetensors", save_tensors(weights))
@@ -77,8 +82,7 @@ def load(cls: Voice,
     _verify_folder(folder)
     meta, tokenizer = read_json(folder/"voice.json"), load_tokenizer(folder/"tokenizer.json")
     _check_format(meta.get("format"), folder)
-    shape = _check_shape(meta.get("architecture"), len(tokenizer), folder)
-    model = _load_model(shape, folder/"model.safetensors")
+    model = _load_model(meta.get("architecture"), len(tokenizer), folder)
     tweets = _load_tweets(folder/"originals.json")
     return cls(model.eval(), tokenizer, meta, tweets.pop("tweets"), days=tweets.pop("days", []),
                held_out=tweets, folder=folder)
@@ -114,10 +118,12 @@ def _check_shape(shape, vocab_size, folder):
     complete = isinstance(shape, dict) and shape.keys() == LARGEST.keys()
     if not complete or not all(type(v) is int and 0 < v <= LARGEST[k] for k, v in shape.items()):
         raise ModelError(f"{folder}: voice.json describes no network ({shape}); expected {', '.join(LARGEST)}")
-    if shape["vocab_size"] != vocab_size:
-        raise ModelError(f"{folder}: the network has {shape['vocab_size']} tokens, its tokeniser {vocab_size}; "
-                         "they don't belong together")
+    _check_size(shape["vocab_size"], vocab_size, folder)
     return shape
+
+def _check_size(tokens, vocab_size, folder):
+    if tokens == vocab_size: return
+    raise ModelError(f"{folder}: the network has {tokens} tokens, its tokeniser {vocab_size}; they don't belong together")
 
 # %% ../../nbs/2_models/voice.ipynb #d6b493b4
 def _weight_shapes(vocab_size, emb_sz, n_hid, n_layers):
@@ -154,12 +160,35 @@ def model_of(
     model.load_state_dict({k: v.float() for k, v in weights.items()})
     return model
 
-def _load_model(shape, path):
-    try: weights = load_tensors(path.read_bytes())
+def _load_weights(path):
+    try: return load_tensors(path.read_bytes())
     except Exception as e: # whatever the parser objects to
         raise ModelError(f"{path} is not a readable safetensors file ({e}); "
                          "restore it or train the voice again") from None
-    return model_of(weights, shape, path)
+
+# %% ../../nbs/2_models/voice.ipynb #acce63d9
+def _load_transformer(shape, vocab_size, folder):
+    path, lora, config = folder/"model.safetensors", shape.get("lora"), shape.get("config")
+    if not _is_lora(lora) and not isinstance(config, dict):
+        raise ModelError(f"{folder}: voice.json describes no network ({shape}); restore it, or train the voice again")
+    weights = {k: w.float() for k, w in _load_weights(path).items()}
+    if not all(torch.isfinite(w).all() for w in weights.values()):
+        raise ModelError(f"{path}: some weights are not finite; train the voice again")
+    home = folder.resolve().parent.parent if folder.resolve().parent.name == "voices" else None
+    model = load_corrected(lora, weights, path, home) if lora else transformer_of(config, weights, path)
+    _check_size(len(model.bias), vocab_size, folder)
+    return model
+
+def _is_lora(value):
+    "Whether a description of corrections is one."
+    try: numbers, texts = (value["rank"], value["alpha"]), (value["base"]["name"], value["base"]["sha256"])
+    except (TypeError, KeyError): return False
+    return all(type(n) is int and 0 < n <= 4096 for n in numbers) and all(type(t) is str for t in texts)
+
+def _load_model(shape, vocab_size, folder):
+    if isinstance(shape, dict) and "model_type" in shape: return _load_transformer(shape, vocab_size, folder)
+    shape, path = _check_shape(shape, vocab_size, folder), folder/"model.safetensors"
+    return model_of(_load_weights(path), shape, path)
 
 # %% ../../nbs/2_models/voice.ipynb #07f4a5d0
 CARD = """# {name}
