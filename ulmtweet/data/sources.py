@@ -61,8 +61,10 @@ def read_text(
     column: str | None = None, # Name of the tweet's column; None means to find it
 ) -> pd.DataFrame:
     "Detect the format of `text` and read it; raises `DataError`."
-    found = next(rows for reads in IMPORTERS if (rows := reads(text, name, column)) is not None)
-    return rows_to_table(found, name, column)
+    return rows_to_table(_import(text, name, column), name, column)
+
+def _import(text, name, column):
+    return next(rows for reads in IMPORTERS if (rows := reads(text, name, column)) is not None)
 
 # %% ../../nbs/1_data/sources.ipynb #5e1d6f88
 def read_bytes(
@@ -74,7 +76,10 @@ def read_bytes(
     raw, name = unpack(raw, name)
     if b"eroots" in raw[:20]: return rows_to_table(read_car(raw, name), name)
     text, note = decode_bytes(raw, name)
-    table = read_text(text, name, column)
+    del raw
+    found = _import(text, name, column)
+    del text # one emoji makes it four times as large as the file
+    table = rows_to_table(found, name, column)
     if note: table.attrs["notes"].insert(0, note)
     return table
 
@@ -155,7 +160,8 @@ def read_tweets(
     sources = [sources] if isinstance(sources, (str, Path)) else sources
     tables = [table for source in sources for table in read_source(source, column, home)]
     notes = list(dict.fromkeys(note for table in tables for note in table.attrs["notes"]))
-    table = pd.concat([t.assign(source=i) for i, t in enumerate(tables)], ignore_index=True)
+    for i, table in enumerate(tables): table["source"] = i
+    table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]
     if author: table = of_author(table, author)
     table.attrs["notes"] = notes
     return table

@@ -386,7 +386,7 @@ def read_table(
     "Rows of a table with any of the usual separators; raises `DataError`."
     sep = _SEP.match(text)
     if sep: text = text[sep.end():]
-    text = text[:-200] + _FOOTER.sub("", text[-200:])
+    if footer := _FOOTER.search(text, max(len(text) - 200, 0)): text = text[:footer.start()]
     delimiter, text = (sep[1], text) if sep else _below_title(text, column)
     if delimiter is None: return None
     some = [(fields, lines[:]) for fields, lines in itertools.islice(read_rows(text[:10*HEAD], delimiter), 1000)]
