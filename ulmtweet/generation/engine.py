@@ -23,7 +23,7 @@ from torch import Tensor
 from ..core import UsageError
 from .words import Characters, makes_longer
 from ..models.awdlstm import AWDLSTM, State, fast_dtype
-from ..models.tokens import EOT_ID, UNK_ID, Tokens
+from ..models.tokens import EOT_ID, Tokens, unwritten
 from ..models.transformer import KeyValues
 
 # %% ../../nbs/3_generation/engine.ipynb #8ce974a2
@@ -289,7 +289,7 @@ def rules_of(
 ) -> Rules:
     "The rules for whole tweets."
     inner = torch.tensor([makes_longer(p) for p in tokenizer.pieces(range(len(tokenizer)))])
-    return Rules(inner, [UNK_ID] if tokenizer.kind == "word" else [])
+    return Rules(inner, unwritten(tokenizer) if tokenizer.kind == "word" else []) # a transformer's head knows its own
 
 # %% ../../nbs/3_generation/engine.ipynb #a8469cd3
 class Seats:

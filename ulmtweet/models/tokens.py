@@ -359,7 +359,8 @@ def _cut(part):
         case {"type": "ByteLevel"}: return BYTE_LEVEL | dict(use_regex=bool(part.get("use_regex", True)))
         case {"type": "Digits", "individual_digits": bool(each)}: return dict(type="Digits", individual_digits=each)
         case {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}:
-            if regex in SPLITS.values(): return dict(part, pattern=dict(Regex=regex))
+            known = dict(type="Split", pattern=dict(Regex=regex), behavior="Isolated", invert=False)
+            return known if regex in SPLITS.values() else None
 
 # %% ../../nbs/2_models/tokens.ipynb #f2241904
 def _byte_level(value):
@@ -444,6 +445,7 @@ _BPE = dict(type="BPE", dropout=None, unk_token=None, continuing_subword_prefix=
             fuse_unk=False) # with pieces for bytes there is nothing unknown
 _NEEDED = {b for b in range(32, 256) if b not in (0x7f, 0xc0, 0xc1, 0xf1, 0xf2, *range(0xf4, 0x100))} | {ord("\n")}
 
+# %% ../../nbs/2_models/tokens.ipynb #8470b76f
 def _prepared(value, eot):
     "A file as the library shall see it; raises `ModelError`, or whatever it comes to where parts are damaged."
     model = value["model"]
@@ -455,7 +457,8 @@ def _prepared(value, eot):
     around = _byte_fallback(value) if fallback else _byte_level(value)
     if not around: raise ModelError("it takes texts apart in an unknown way, or not losslessly")
     added, vocab, merges = _with_end(value, eot)
-    lost = [b for piece, b in (_WRITTEN_BYTES if fallback else _BYTES).items() if piece not in vocab and b[0] in _NEEDED]
+    alphabet = _WRITTEN_BYTES if fallback else _BYTES
+    lost = [b for piece, b in alphabet.items() if piece not in vocab and b[0] in _NEEDED]
     if lost: raise ModelError(f"{len(lost)} of the bytes that texts are made of have no piece")
     bpe = dict(_BPE, byte_fallback=fallback, ignore_merges=not fallback and model.get("ignore_merges") is True)
     return dict(version="1.0", truncation=None, padding=None, added_tokens=added, post_processor=None, **around,

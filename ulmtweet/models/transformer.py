@@ -6,22 +6,24 @@
 __all__ = ['ROOM', 'IGNORED', 'ENDS', 'LARGEST_NETWORK', 'MOST_LAYERS', 'Transformer', 'KeyValues', 'LoRA', 'CachedSteps',
            'end_of_text', 'load_transformer', 'load_hub', 'load_corrected', 'transformer_of']
 
-# %% ../../nbs/2_models/transformer.ipynb #8a5ac07a
+# %% ../../nbs/2_models/transformer.ipynb #150498bd
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..core import ModelError, read_json
 from .awdlstm import LinearCrossEntropy, fast_dtype, mixed_precision
 from .hub import base_facts, find_hub, need_transformers
-from .tokens import SubwordTokenizer, hub_tokenizer
+from .tokens import SubwordTokenizer, hub_tokenizer, unwritten
 
-# %% ../../nbs/2_models/transformer.ipynb #7dafd1d2
+# %% ../../nbs/2_models/transformer.ipynb #a574509d
 class Transformer(nn.Module):
     "A causal language model of `transformers` with the methods of an `AWDLSTM`."
     reads = "tweets" # one to a row, where the LSTM reads a stream
@@ -32,13 +34,14 @@ class Transformer(nn.Module):
         super().__init__()
         self.lm, self.lora, self.state = lm, None, []
         self.origin = {} # `name` and `sha256` of the base, by which it is found again; `license`
-        self.register_buffer("bias", torch.zeros(lm.config.vocab_size), persistent=False) # the head has none
+        # the head has no bias; minus infinity keeps a token from ever being written
+        self.register_buffer("bias", torch.zeros(lm.config.vocab_size), persistent=False)
         self._steps = {}
 
     @property
     def emb(self) -> nn.Module: return self.lm.get_output_embeddings() # its `weight` is (vocab_size, emb_sz)
 
-# %% ../../nbs/2_models/transformer.ipynb #84681db9
+# %% ../../nbs/2_models/transformer.ipynb #aa310b8b
 @patch(as_prop=True)
 def shape(self: Transformer) -> dict:
     "What `voice.json` says of the network."
@@ -53,7 +56,7 @@ def n_parameters(self: Transformer) -> int:
     "Weights in the network, the tied ones counted once, those of a LoRA not at all."
     return sum(p.numel() for name, p in self.lm.named_parameters() if "lora_" not in name)
 
-# %% ../../nbs/2_models/transformer.ipynb #7769eac2
+# %% ../../nbs/2_models/transformer.ipynb #4b97c1f9
 @dataclass
 class KeyValues:
     "What a transformer remembers of each row: keys and values of all tokens that were read."
@@ -77,7 +80,7 @@ def update(self: KeyValues, k, v, layer, *args, **kwargs): # called by each laye
 
 def _roomier(x, room): return torch.cat([x, x.new_zeros(*x.shape[:2], room - x.shape[2], x.shape[3])], 2)
 
-# %% ../../nbs/2_models/transformer.ipynb #712992b0
+# %% ../../nbs/2_models/transformer.ipynb #b4038b6e
 @patch
 def visible(self: KeyValues,
     new: int, # Tokens to be read in each row
@@ -97,7 +100,7 @@ def of(self: KeyValues,
 @patch
 def get_seq_length(self: KeyValues, *args): return int(self.age.max()) # asked for by some architectures
 
-# %% ../../nbs/2_models/transformer.ipynb #097f2dab
+# %% ../../nbs/2_models/transformer.ipynb #56e48194
 @patch
 def start_state(self: Transformer,
     bs: int, # Rows
@@ -123,15 +126,22 @@ def read(self: Transformer,
     else: out = _read_on(body, ids, state := state.of(range(len(ids))))
     return out, out, state
 
-# %% ../../nbs/2_models/transformer.ipynb #b9a18a0a
+# %% ../../nbs/2_models/transformer.ipynb #c6ebc187
 @patch
 def logits(self: Transformer,
     out: Tensor, # Output of the last layer (..., emb_sz)
     into: Tensor | None = None, # Memory for the result, while no gradients are kept
 ) -> Tensor: # Scores before softmax (..., vocab_size)
     "Score every possible next token."
-    if into is not None: return torch.mm(out, self.emb.weight.t(), out=into)
-    return out @ self.emb.weight.t()
+    if into is not None: return torch.addmm(self.bias, out, self.emb.weight.t(), out=into)
+    return F.linear(out, self.emb.weight, self.bias)
+
+@patch
+def never(self: Transformer,
+    ids: Sequence[int], # Tokens that no text has
+):
+    "Let some tokens be impossible."
+    self.bias[list(ids)] = -torch.inf
 
 @patch
 def reset(self: Transformer): "Nothing is carried from batch to batch."
@@ -139,15 +149,15 @@ def reset(self: Transformer): "Nothing is carried from batch to batch."
 @patch
 def settle(self: Transformer, texts: Sequence[Sequence[int]]): "A text begins with nothing before it."
 
-# %% ../../nbs/2_models/transformer.ipynb #e16e8f27
+# %% ../../nbs/2_models/transformer.ipynb #bf3e2fd8
 IGNORED = -100 # target where a row has ended, as everywhere in torch
 
 @patch
 def forward(self: Transformer,
     ids: Tensor, # Token ids (bs, seq_len), each row a tweet from `<eot>` on
 ) -> tuple[Tensor, Tensor, Tensor]: # Each the output of the last layer (bs, seq_len, emb_sz)
-    "The last layer's output at every position, computed as fast as this machine can."
-    with mixed_precision(ids.device): out = self.read(ids)[0]
+    "The last layer's output at every position, computed as fast as this machine can, a tweet being short."
+    with mixed_precision(ids.device), sdpa_kernel(SDPBackend.MATH): out = self.read(ids)[0]
     return (out.to(fast_dtype(ids.device)),) * 3
 
 @patch
@@ -159,16 +169,16 @@ def loss(self: Transformer,
     there = target != IGNORED
     return LinearCrossEntropy.apply(out[there], self.emb.weight, self.bias, target[there])
 
-# %% ../../nbs/2_models/transformer.ipynb #07f0a79d
+# %% ../../nbs/2_models/transformer.ipynb #c2bb1a04
 @dataclass
 class LoRA:
     "Corrections of low rank, one for each matrix of the body."
     rank: int = 16
     alpha: int = 32 # The correction is `alpha / rank` times `B A`
-    dropout: float = 0.05 # Share of a correction's inputs dropped while learning
+    dropout: float = 0. # Share of a correction's inputs dropped while learning; a fifth of a step's time if there is any
     weights: dict[str, Tensor] = field(default_factory=dict) # `NAME.lora_A` (rank, in), `NAME.lora_B` (out, rank)
 
-# %% ../../nbs/2_models/transformer.ipynb #a6168635
+# %% ../../nbs/2_models/transformer.ipynb #ab5171b2
 @patch
 def adapt(self: Transformer,
     lora: LoRA, # Without weights it begins as no correction at all
@@ -196,7 +206,7 @@ def add_corrections(self: Transformer,
         product = product if isinstance(module, nn.Linear) else product.t() # GPT-2's matrices are transposed
         with torch.no_grad(): module.weight.add_(product, alpha=scale)
 
-# %% ../../nbs/2_models/transformer.ipynb #54f5813d
+# %% ../../nbs/2_models/transformer.ipynb #56e115b5
 @patch
 def learnt(self: Transformer) -> dict[str, Tensor]: # By name, sharing the model's memory
     "The weights that training changes."
@@ -213,7 +223,20 @@ def learn(self: Transformer,
         for k, p in self.learnt().items(): p.copy_(weights[k])
     self._steps = {}
 
-# %% ../../nbs/2_models/transformer.ipynb #9d220e0a
+# %% ../../nbs/2_models/transformer.ipynb #3c45fb7f
+@patch
+def merge(self: Transformer):
+    "Let the corrections be a part of the weights, all of which are learnt from now on."
+    need_transformers()
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    for name, module in [*self.lm.named_modules()]:
+        if not isinstance(module, BaseTunerLayer): continue # one that was loaded has them in its weights already
+        module.merge()
+        self.lm.set_submodule(name, module.get_base_layer())
+    self.lm.requires_grad_(True)
+    self.lora, self._steps = None, {}
+
+# %% ../../nbs/2_models/transformer.ipynb #cec23406
 @patch
 def layer_groups(self: Transformer) -> list[list[nn.Parameter]]: # First the one that is unfrozen last
     "Parameters by layer group: one if there are corrections, else by thirds of the blocks."
@@ -225,7 +248,7 @@ def layer_groups(self: Transformer) -> list[list[nn.Parameter]]: # First the one
     in_blocks = {id(p) for group in groups for p in group}
     return [[p for p in learning if id(p) not in in_blocks] + groups[0], *groups[1:]]
 
-# %% ../../nbs/2_models/transformer.ipynb #f2d3b860
+# %% ../../nbs/2_models/transformer.ipynb #2ca4c63b
 class CachedSteps:
     "A transformer that reads one token a row."
     def __init__(self,
@@ -234,7 +257,7 @@ class CachedSteps:
     ):
         self.dtype = dtype or fast_dtype()
         self.body, self.empty = _with_factors(model.lm.base_model, self.dtype), model.start_state
-        self.head = model.emb.weight.detach().to(self.dtype)
+        self.head, self.bias = model.emb.weight.detach().to(self.dtype), model.bias
         self.width = self.head.shape[1]
 
 def _with_factors(body, dtype):
@@ -260,7 +283,7 @@ def train(self: Transformer, mode: bool = True) -> Transformer:
     if mode: self._steps = {}
     return nn.Module.train(self, mode)
 
-# %% ../../nbs/2_models/transformer.ipynb #ad01b515
+# %% ../../nbs/2_models/transformer.ipynb #446cb41b
 @patch
 def start_state(self: CachedSteps,
     bs: int, # Rows
@@ -285,10 +308,10 @@ def logits(self: CachedSteps,
 ) -> Tensor: # Scores before softmax (bs, vocab_size), float32
     "Score every possible next token."
     if into is None: into = torch.empty(len(out), len(self.head))
-    if self.dtype == into.dtype: return torch.mm(out, self.head.t(), out=into)
-    return into.copy_(out.to(self.dtype) @ self.head.t())
+    products = torch.mm(out.to(self.dtype), self.head.t(), out=into if self.dtype == into.dtype else None)
+    return into.copy_(products).add_(self.bias)
 
-# %% ../../nbs/2_models/transformer.ipynb #5623172c
+# %% ../../nbs/2_models/transformer.ipynb #e57ea8a6
 @patch
 def seat(self: CachedSteps,
     state: KeyValues, # Of the rows, changed in place
@@ -312,7 +335,7 @@ def keep(self: CachedSteps,
     "A smaller batch."
     return state.of(rows)
 
-# %% ../../nbs/2_models/transformer.ipynb #e6e01af6
+# %% ../../nbs/2_models/transformer.ipynb #98acd51e
 ENDS = ("<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>") # how families call the end of a text
 
 def end_of_text(
@@ -324,7 +347,7 @@ def end_of_text(
     if found: return found[0]
     raise ModelError(f"{tokenizer} has no token for the end of a text; expected one of {', '.join(ENDS)}")
 
-# %% ../../nbs/2_models/transformer.ipynb #b83bec6f
+# %% ../../nbs/2_models/transformer.ipynb #4eb248f9
 def load_transformer(
     folder: str | Path, # config.json, tokenizer.json and weights as safetensors
 ) -> tuple[Transformer, SubwordTokenizer]: # In evaluation mode, with 32-bit weights
@@ -335,9 +358,10 @@ def load_transformer(
     _fit_vocabulary(lm, len(tokenizer), eot, folder)
     model = Transformer(lm).eval()
     _check_scores(model, folder)
+    model.never(unwritten(tokenizer))
     return model, tokenizer
 
-# %% ../../nbs/2_models/transformer.ipynb #e213022b
+# %% ../../nbs/2_models/transformer.ipynb #965f1067
 def _load_lm(folder):
     need_transformers()
     from transformers import AutoModelForCausalLM
@@ -357,7 +381,7 @@ def _load_lm(folder):
                          "expected the whole language model")
     return lm
 
-# %% ../../nbs/2_models/transformer.ipynb #9bda627d
+# %% ../../nbs/2_models/transformer.ipynb #fbb7f5e9
 def _fit_vocabulary(lm, size, eot, folder):
     "Let the end of text be id 0, and have no rows without a token."
     rows = lm.config.vocab_size
@@ -376,7 +400,7 @@ def _check_scores(model, folder):
         raise ModelError(f"{folder}: {type(model.lm).__name__} scores tokens in a way of its own (capped, scaled or with a "
                          "bias), which ulmtweet does not know; choose another base")
 
-# %% ../../nbs/2_models/transformer.ipynb #a659ee0c
+# %% ../../nbs/2_models/transformer.ipynb #18ce0c01
 def load_hub(
     base: str, # As for `hub.find_hub`
     home: str | Path | None = None, # As for `core.home_folder`
@@ -390,7 +414,7 @@ def load_hub(
     model.origin = dict(name=name, sha256=facts["sha256"], license=facts.get("license", "unknown"))
     return model, tokenizer
 
-# %% ../../nbs/2_models/transformer.ipynb #c58d9134
+# %% ../../nbs/2_models/transformer.ipynb #112c255a
 def _check_names(found, expected, path):
     "Raise `ModelError` unless there are just the expected shapes by name."
     if found == expected: return
@@ -400,7 +424,7 @@ def _check_names(found, expected, path):
 
 def _shapes(weights): return {k: tuple(w.shape) for k, w in weights.items()}
 
-# %% ../../nbs/2_models/transformer.ipynb #787437d9
+# %% ../../nbs/2_models/transformer.ipynb #2fd0b132
 @patch
 def put_on(self: Transformer,
     lora: LoRA, # With weights
@@ -417,7 +441,7 @@ def put_on(self: Transformer,
     self.lora = lora
     self.add_corrections()
 
-# %% ../../nbs/2_models/transformer.ipynb #39b72cd3
+# %% ../../nbs/2_models/transformer.ipynb #6db753b6
 def load_corrected(
     lora: dict, # As in `Transformer.shape`
     weights: dict[str, Tensor], # The corrections, by name
@@ -432,7 +456,7 @@ def load_corrected(
     model.put_on(LoRA(lora["rank"], lora["alpha"], weights=weights), path)
     return model
 
-# %% ../../nbs/2_models/transformer.ipynb #5f298325
+# %% ../../nbs/2_models/transformer.ipynb #0a47bc47
 LARGEST_NETWORK, MOST_LAYERS = 4_000_000_000, 200 # weights, layers; a description of more is a mistake
 
 def transformer_of(
