@@ -33,7 +33,7 @@ from ulmtweet.models.awdlstm import LinearCrossEntropy, bits_per_character, toke
 from ulmtweet.models.tokens import EOT_ID
 import ulmtweet.training.stages
 from ulmtweet.training.finder import LR_LIMITS, find_rate
-from ulmtweet.training.learner import (DROP_MULT, Recipe, default_bs, default_epochs, layer_groups, make_learner,
+from ulmtweet.training.learner import (DROP_MULT, Recipe, default_bs, default_epochs, make_learner,
                                        training_stages)
 from ulmtweet.training.loaders import tweet_dataloaders
 from ulmtweet.training.stages import train_stage
@@ -50,7 +50,7 @@ class Only(Callback):
     def __init__(self, group): self.group = group
 
     def before_fit(self):
-        for i, group in enumerate(layer_groups(self.model)):
+        for i, group in enumerate(self.model.layer_groups()):
             for p in group:
                 p.requires_grad_(i == self.group)
 
@@ -197,7 +197,7 @@ def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None
         train, recipe = augment(train, random.Random(0)), replace(recipe, epochs=recipe.epochs // 2)
     learnt = split._replace(train=texts(train), valid=texts(valid))
     best = bits_per_character(model, tokenizer, learnt.valid)["bits_per_character"]
-    stages = training_stages(len(layer_groups(model)), recipe.epochs)
+    stages = training_stages(len(model.layer_groups()), recipe.epochs)
     for stage in (s for i, s in enumerate(stages) if i not in skipped):
         lr = suggested_rate(learnt, model, tokenizer, stage.unfrozen) if find else recipe.lr
         best = train_stage(model, tokenizer, learnt, stage, lr, best, recipe, cbs=cbs)
@@ -239,7 +239,7 @@ def main():
     result = read_json(args.out) if args.out.exists() else {}
     if result.get("tweets") != about["tweets"]:
         result = about | dict(rows=[], before=measures(model.eval(), tokenizer, split.test),
-                              lr=suggested_rate(split, model, tokenizer, len(layer_groups(model))))
+                              lr=suggested_rate(split, model, tokenizer, len(model.layer_groups())))
     result |= about
     names, known = [e[:2] for e in EXPERIMENTS], {(r["experiment"], r["setting"]) for r in result["rows"]}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:

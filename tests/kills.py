@@ -7,7 +7,7 @@ They are compared with one that nobody killed.
 A kill is SIGKILL to `ulmtweet train` on the newest 145 tweets of the sample: one in four at any time, one in four
 while a checkpoint is being written, the others some time after the first checkpoint. Half of the trainings write a
 checkpoint after every batch, half every half second. "lost" counts finished trainings whose weights, metrics or
-samples are not those of the straight training, bit for bit. The processes are forked from one that has imported
+samples are not those of the straight training, bit for bit. With `--base hf:FOLDER` they are transformers. The processes are forked from one that has imported
 everything, which would take longer than the trainings. 300 kills take some 28 minutes on two cores.
 """
 import json, multiprocessing, os, random, sys, tempfile, time
@@ -25,7 +25,7 @@ from ulmtweet.training.checkpoint import checkpoint_files
 def outcome(folder):
     "What has to be equal, of a finished voice."
     voice = Voice.load(folder)
-    return voice.model.state_dict(), voice.meta["metrics"], [
+    return voice.model.learnt(), voice.meta["metrics"], [
         (s["bits_per_character"], s["samples"]) for s in voice.meta["stages"]]
 
 
@@ -40,10 +40,43 @@ def ulmtweet(args, errors):
     app(args)
 
 
-def kill_often(kills, folder, seed=0):
-    "Kill so many times; what came of it."
+def tiny_base(folder, texts):
+    "A Llama of some thousand weights that has hardly learnt to spell, in Hugging Face's layout; its path."
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM
+    reader = Tokenizer(models.BPE())
+    reader.pre_tokenizer, reader.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    reader.train_from_iterator(texts, trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<|im_start|>", "<|endoftext|>"], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    config = LlamaConfig(vocab_size=reader.get_vocab_size(), hidden_size=32, num_hidden_layers=3, eos_token_id=1,
+                         num_attention_heads=4, num_key_value_heads=2, intermediate_size=64, tie_word_embeddings=True)
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config)
+    _learn_to_end(model, [torch.tensor([1, *reader.encode(" " + t).ids, 1]) for t in texts])
+    model.save_pretrained(folder)
+    reader.save(str(folder/"tokenizer.json"))
+    return folder
+
+
+def _learn_to_end(model, rows, steps=150):
+    "Random weights hardly ever end a tweet, and a sample would take as long as the training."
+    opt, pad = torch.optim.AdamW(model.parameters(), 5e-3), torch.nn.utils.rnn.pad_sequence
+    for i in range(steps):
+        some = [rows[(16 * i + k) % len(rows)][:48] for k in range(16)]
+        model(pad(some, True, 1), labels=pad(some, True, -100)).loss.backward()
+        opt.step()
+        opt.zero_grad()
+
+
+PRELOADED = ["ulmtweet.training.train", "ulmtweet.data.clean", "ulmtweet.data.sources", "peft",
+             "transformers.models.auto.modeling_auto", "transformers.models.llama.modeling_llama"]
+
+
+def kill_often(kills, folder, seed=0, options=()):
+    "Kill trainings with these options so many times; what came of it."
     fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["ulmtweet.training.train", "ulmtweet.data.clean", "ulmtweet.data.sources"])
+    fork.set_forkserver_preload(PRELOADED)
     rng, tweets, errors = random.Random(seed), folder/"few.csv", folder/"stderr.txt"
     tweets.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:156]) + "\n", encoding="utf-8")
     places, inside, finished, lost, done = Counter(), 0, 0, 0, 0
@@ -53,7 +86,8 @@ def kill_often(kills, folder, seed=0):
         work, every = training_folder("v", home), "0.5" if finished % 2 else "0"
         errors.unlink(missing_ok=True)
         process = fork.Process(target=ulmtweet, args=(
-            ["train", str(tweets), "--name", "v", "--epochs", "2", "--checkpoint-seconds", every, "--home", str(home)],
+            ["train", str(tweets), "--name", "v", "--epochs", "2", "--checkpoint-seconds", every, "--home", str(home),
+             *options],
             errors))
         process.start()
         in_a_save = lambda: any(work.glob(f".checkpoint-*.{process.pid}.tmp"))
@@ -90,5 +124,6 @@ def kill_often(kills, folder, seed=0):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as tmp:
-        print(json.dumps(dict(command=f"python tests/kills.py {sys.argv[1]}",
-                              **kill_often(int(sys.argv[1]), Path(tmp))), indent=1))
+        kills, *options = sys.argv[1:]
+        print(json.dumps(dict(command=" ".join(["python tests/kills.py", *sys.argv[1:]]),
+                              **kill_often(int(kills), Path(tmp), options=options)), indent=1))

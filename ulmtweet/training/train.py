@@ -28,13 +28,14 @@ from ..data.split import Split, split_by_time
 from ..generation.generate import generate_tweets
 from ..models.awdlstm import AWDLSTM, bits_per_character
 from ..models.bases import load_base
+from ..models.hub import is_hub
 from ..models.tokens import EOT, KINDS, Tokens, WordTokenizer, train_char, train_word
+from ..models.transformer import LoRA, Transformer, load_hub
 from ..models.voice import FORMAT, Voice, check_name, model_card, training_folder
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .finder import FoundRate, LR_STEPS, find_rate, plot_rate
-from .learner import (Keep, Recipe, Stage, default_bs, default_epochs, layer_groups, make_learner,
-                                       training_stages, with_dropout)
-from .loaders import tweet_dataloaders
+from .learner import (Keep, Recipe, Stage, default_bs, default_epochs, make_learner,
+                                       recipe_dataloaders, training_stages, with_dropout, with_settings)
 from .stages import common_openings, seconds_per_batch, train_stage, training_advice
 
 # %% ../../nbs/4_training/train.ipynb #fbc38878
@@ -52,7 +53,7 @@ def scratch_model(
     learn = dict(char=train_char, word=train_word).get(tokens)
     tokenizer = learn(split.train) if learn else en.tokenizer
     shape = en.model.shape | SCRATCH_SHAPES.get(tokens, {}) | dict(vocab_size=len(tokenizer))
-    return AWDLSTM(**shape, drop_mult=recipe.drop_mult), tokenizer
+    return AWDLSTM(**shape, drop_mult=with_dropout(recipe, "none").drop_mult), tokenizer
 
 # %% ../../nbs/4_training/train.ipynb #029994b7
 def with_words(
@@ -72,33 +73,47 @@ def with_words(
 # %% ../../nbs/4_training/train.ipynb #ae6d5b31
 def start_model(
     split: Split, # The vocabulary of words or characters comes from `train`
-    base: str | Path = "en", # `en`, `wt103`, `none`, or the folder of a base or voice
+    base: str | Path = "en", # `en`, `wt103`, `none`, the folder of a base or voice, or as for `find_hub`
     tokens: str | None = None, # `subword`, `word` or `char`; None means as the base, and subword without one
     recipe: Recipe = Recipe(), # Dropout, and the seed of random weights
     home: str | Path | None = None, # As for `core.home_folder`
     progress: Callable[[float], None] = lambda share: None, # As for `load_base`
-) -> tuple[AWDLSTM, Tokens, dict]: # Model, tokeniser, what to record of the base
+) -> tuple[AWDLSTM | Transformer, Tokens, dict]: # Model, tokeniser, what to record of the base
     "The model that training starts from; raises `UsageError`, `ModelError`, `NetworkError`."
     if tokens not in (None, *KINDS): raise UsageError(f"tokens is {tokens!r}; expected {', '.join(KINDS)}")
     set_seed(recipe.seed)
-    recipe = with_dropout(recipe, base)
     if str(base) == "none": return *scratch_model(split, tokens, recipe), dict(name="none")
-    start = load_base(base, home, progress)
+    start = _load_hub_base(base, home, progress) if is_hub(base) else load_base(base, home, progress)
     kind = start.tokenizer.kind
     if tokens not in (None, kind):
         raise UsageError(f"the base {base} has {kind} tokens, asked for {tokens}; "
                          "use --base none to start from scratch with them")
     if kind == "word" and start.meta.get("kind") == "base": start = with_words(start, train_word(split.train))
-    model = AWDLSTM(**start.model.shape, drop_mult=recipe.drop_mult)
+    facts = dict(name=start.name, sha256=sha256_file(start.folder/"model.safetensors")) if start.folder else start.meta
+    if start.model.reads == "tweets": return _learning(start, recipe), start.tokenizer, facts
+    model = AWDLSTM(**start.model.shape, drop_mult=with_dropout(recipe, base).drop_mult)
     model.load_state_dict(start.model.state_dict())
-    return model, start.tokenizer, dict(name=start.name, sha256=sha256_file(start.folder/"model.safetensors"))
+    return model, start.tokenizer, facts
+
+# %% ../../nbs/4_training/train.ipynb #fe45c698
+def _load_hub_base(base, home, progress):
+    model, tokenizer = load_hub(base, home, progress)
+    return Voice(model, tokenizer, model.origin)
+
+def _learning(start, recipe):
+    "The network of a base or voice, ready to learn."
+    model, is_voice = start.model, start.folder is not None
+    set_seed(recipe.seed) # corrections begin at random
+    if not recipe.full and (model.lora or not is_voice): model.adapt(model.lora or LoRA())
+    else: model.lora = None # what it had is in the weights
+    return model
 
 # %% ../../nbs/4_training/train.ipynb #b5585bbd
 @dataclass
 class Training:
     "A training under way."
     name: str # Of the voice
-    model: AWDLSTM # Trained in place
+    model: AWDLSTM | Transformer # Trained in place
     tokenizer: object # The model's tokeniser
     split: Split # Tweets
     recipe: Recipe # With `epochs` filled in
@@ -121,7 +136,8 @@ def scratch(self: Training) -> bool: return "sha256" not in self.base
 
 @patch(as_prop=True)
 def stages(self: Training) -> list[Stage]:
-    return training_stages(len(layer_groups(self.model)), self.recipe.epochs, self.recipe.all_at_once, self.scratch)
+    recipe, n_groups = self.recipe, len(self.model.layer_groups())
+    return training_stages(n_groups, recipe.epochs, recipe.all_at_once, self.scratch, recipe.packed)
 
 @patch(as_prop=True)
 def finder_steps(self: Training) -> int: return LR_STEPS if self.recipe.lr is None else 0
@@ -130,7 +146,7 @@ def finder_steps(self: Training) -> int: return LR_STEPS if self.recipe.lr is No
 @patch
 def loaders(self: Training) -> DataLoaders:
     "Fresh `DataLoaders` over the training's tweets."
-    return tweet_dataloaders(self.split, self.tokenizer, self.recipe.bs, self.recipe.seq_len)
+    return recipe_dataloaders(self.split, self.tokenizer, self.model, self.recipe)
 
 @patch
 def learner(self: Training) -> LMLearner:
@@ -157,7 +173,7 @@ def save(self: Training,
     stage: Checkpoint | None = None, # Where the stage under way is; None means between two stages
 ):
     "Write a checkpoint; raises `StorageError`."
-    tensors = stage.tensors if stage else {f"model.{k}": v for k, v in self.model.state_dict().items()}
+    tensors = stage.tensors if stage else {f"model.{k}": v for k, v in self.model.learnt().items()}
     state = {k: getattr(self, k) for k in STATE} | dict(fingerprint=self.fingerprint, stage=stage and stage.state)
     save_checkpoint(self.folder, Checkpoint(tensors, state))
 
@@ -190,8 +206,8 @@ def restore(self: Training,
 ):
     "Put back what `save` wrote, and say where the training goes on."
     for k in STATE: setattr(self, k, found.state[k])
-    self.model.load_state_dict(
-        {k.removeprefix("model."): v for k, v in found.tensors.items() if k.startswith("model.")})
+    weights = {k.removeprefix("model."): v for k, v in found.tensors.items() if k.startswith("model.")}
+    self.model.learn(self.model.learnt() | weights) # those of layers that are frozen still may be left out
     stage = found.state["stage"]
     if stage: self.resumed = Checkpoint(found.tensors, stage)
     epoch, batch = (stage["epoch"], stage["batch"]) if stage else (0, 0)
@@ -287,10 +303,12 @@ def finish(self: Training,
     **meta, # Further entries of `voice.json`
 ) -> Voice: # Not saved yet
     "Measure the weights as they will be saved, and describe the voice."
-    self.model.half().float()
+    n_learnt = sum(w.numel() for w in self.model.learnt().values())
+    if self.recipe.merge: self.model.merge()
+    self.model.learn({k: w.half().float() for k, w in self.model.learnt().items()})
     measure = lambda tweets: bits_per_character(self.model, self.tokenizer, tweets)
     metrics = dict(valid=measure(self.split.valid), test=measure(self.split.test), before=self.before)
-    meta = self.description(metrics) | meta
+    meta = self.description(metrics) | dict(learnt=n_learnt) | meta
     return Voice(self.model.eval(), self.tokenizer, meta, files={"log.csv": _log_csv(self.log)})
 
 @patch
@@ -351,7 +369,8 @@ def whose(self: training_lock) -> str:
 def fine_tune(
     tweets: Sequence[str], # Clean tweets, oldest first
     name: str, # Of the voice
-    base: str | Path = "en", # `en`, `wt103`, `none` (from scratch), or the folder of a base or voice
+    # `en`, `wt103`, `none` (from scratch), the folder of a base or voice, or as for `find_hub`
+    base: str | Path = "en",
     tokens: str | None = None, # `subword`, `word` or `char`; None means as the base
     recipe: Recipe = Recipe(), # How to train
     home: str | Path | None = None, # As for `core.home_folder`
@@ -398,9 +417,10 @@ def prepare_training(
     def downloading(share):
         progress(dict(state=DOWNLOADING, name=name, stage=0, stages=0, stage_name="", fraction=share,
                       log=[], done=[], seconds_left=0.))
-    recipe = with_dropout(recipe, base)
     model, tokenizer, start = start_model(split, base, tokens, recipe, home, downloading)
-    recipe = _with_sizes(recipe, split, tokenizer, scratch="sha256" not in start)
+    recipe = with_settings(recipe, model)
+    if model.reads == "stream":
+        recipe = _with_sizes(with_dropout(recipe, base), split, tokenizer, scratch="sha256" not in start)
     return Training(name, model, tokenizer, split, recipe, start, training_folder(name, home), progress,
                     checkpoint_seconds=checkpoint_seconds)
 

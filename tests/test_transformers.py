@@ -1,0 +1,126 @@
+"Transformer voices: trained by the command from a tiny base, killed, stopped, updated; and options that don't fit."
+import json, shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers.models.llama.modeling_llama import LlamaMLP
+
+from conftest import SAMPLE, failed, run
+from kills import equal, kill_often, outcome, tiny_base
+from ulmtweet.core import UsageError
+from ulmtweet.data.clean import clean_tweets
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.data.split import split_by_time
+from ulmtweet.models.voice import Voice
+from ulmtweet.training import learner
+from ulmtweet.training.learner import RECIPES, Recipe
+from ulmtweet.training.stages import train_stage
+from ulmtweet.training.train import TRAINING, fine_tune, prepare_training
+from ulmtweet.training.update import update_voice
+
+
+@pytest.fixture(scope="session")
+def sample():
+    return clean_tweets(read_tweets(SAMPLE))[0].text.tolist()
+
+
+@pytest.fixture(scope="session")
+def tweets(sample):
+    return sample[-300:]
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory, sample):
+    return tiny_base(tmp_path_factory.mktemp("base")/"tiny", sample[:600])
+
+
+class PowerCut(Exception): pass
+
+
+def cut_at(share):
+    "A progress function that dies in the training, as soon as so much is done."
+    def die(status):
+        if status["state"] == TRAINING and status["fraction"] >= share: raise PowerCut("here")
+    return die
+
+
+KINDS = dict(lora=Recipe(lr=3e-3), full=Recipe(lr=3e-3, full=True, epochs=1), packed=RECIPES["huggingtweets"])
+
+
+@pytest.mark.parametrize("kind", ["lora", pytest.param("full", marks=pytest.mark.slow),
+                                  pytest.param("packed", marks=pytest.mark.slow)])
+def test_a_training_that_was_cut_off_ends_with_the_same_voice(kind, tweets, base, tmp_path):
+    choices = dict(base=f"hf:{base}", recipe=KINDS[kind], home=tmp_path)
+    straight = fine_tune(tweets[-150:], "straight", **choices)
+    for share in (0.01, 0.4, 0.9):
+        with pytest.raises(PowerCut):
+            fine_tune(tweets[-150:], "again", progress=cut_at(share), checkpoint_seconds=0., **choices)
+    said = []
+    again = fine_tune(tweets[-150:], "again", progress=lambda s: said.append(s["state"]), **choices)
+    assert any(s.startswith("resuming") for s in said)
+    assert equal(outcome(straight.folder), outcome(again.folder))
+    metrics = straight.meta["metrics"]
+    assert metrics["test"]["bits_per_character"] < metrics["before"]["bits_per_character"]
+
+
+def test_what_is_computed_twice_to_save_memory_is_the_same(tweets, base, tmp_path, monkeypatch):
+    learnt, counted = [], []
+    forward = LlamaMLP.forward
+    monkeypatch.setattr(LlamaMLP, "forward", lambda *args: counted.append(1) or forward(*args))
+    for tokens in (10**9, 300, 0): # in no batch, in some, in all
+        training = prepare_training(split_by_time(tweets[-150:]), "v", f"hf:{base}", home=tmp_path)
+        monkeypatch.setattr(learner, "MUCH", training.model.n_parameters * tokens)
+        train_stage(training.model, training.tokenizer, training.split, *training.stages, 3e-3, recipe=training.recipe)
+        learnt.append(training.model.learnt() | dict(layers=torch.tensor(len(counted))))
+        counted.clear()
+    assert learnt[0].pop("layers") < learnt[1].pop("layers") < learnt[2].pop("layers")
+    assert all(torch.equal(w, other[k]) for other in learnt for k, w in learnt[0].items())
+
+
+def test_corrections_leave_the_base_alone_and_are_small(tweets, base, tmp_path):
+    kept = {p.name: p.read_bytes() for p in base.iterdir()}
+    voice = fine_tune(tweets, "lora", base=f"hf:{base}", recipe=KINDS["lora"], home=tmp_path)
+    assert {p.name: p.read_bytes() for p in base.iterdir()} == kept
+    weights = load_file(voice.folder/"model.safetensors")
+    assert {k.rpartition(".")[2] for k in weights} == {"lora_A", "lora_B"}
+    assert all(w.dtype == torch.float16 for w in weights.values())
+    assert [s["name"] for s in voice.meta["stages"]] == ["corrections"]
+    assert voice.meta["base"]["sha256"] and voice.meta["recipe"]["lr"] == 3e-3
+
+
+@pytest.mark.parametrize("kind", ["lora", pytest.param("full", marks=pytest.mark.slow)])
+def test_a_voice_goes_on_as_it_was_made(kind, tweets, base, tmp_path):
+    first = fine_tune(tweets[:200], "v", base=f"hf:{base}", recipe=KINDS[kind], home=tmp_path)
+    updated = update_voice(tweets[200:], first.folder, Recipe(lr=3e-3, epochs=1), tmp_path)
+    assert bool(updated.model.lora) == bool(first.model.lora) == (kind == "lora")
+    assert updated.meta["base"]["name"] == "v" and updated.model.shape == first.model.shape
+    metrics = updated.meta["metrics"]
+    begun = metrics["earlier_before"]["bits_per_character"] # the voice is where the update starts from
+    assert abs(begun - first.meta["metrics"]["test"]["bits_per_character"]) < 1e-4
+    assert metrics["test"]["bits_per_character"] < metrics["before"]["bits_per_character"]
+
+
+def test_options_of_another_kind_of_network_are_refused(tweets, base, tmp_path):
+    for choices in [dict(recipe=Recipe(full=True)), dict(recipe=RECIPES["huggingtweets"]),
+                    dict(base=f"hf:{base}", recipe=Recipe(drop_mult=0.1)), dict(base=f"hf:{base}", tokens="char")]:
+        with pytest.raises(UsageError): fine_tune(tweets, "v", home=tmp_path, **choices)
+    assert not (tmp_path/"voices").exists()
+
+
+def test_the_command_trains_and_goes_on(few_tweets, base, tmp_path):
+    command = ["train", few_tweets, "--name", "v", "--base", f"hf:{base}", "--lr", "3e-3", "--epochs", "1"]
+    done = run(*command, "--json", home=tmp_path)
+    assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr
+    assert json.loads(done.stdout)["stages"][0]["name"] == "corrections"
+    again = run(*command, home=tmp_path)
+    assert again.returncode == 0 and "nothing is changed" in again.stderr, again.stderr
+    moved = shutil.copytree(base, tmp_path/"other")
+    (moved/"model.safetensors").write_bytes(b"nothing")
+    failed(run(*command[:5], f"hf:{moved}", home=tmp_path), 4)
+
+
+@pytest.mark.slow
+def test_twenty_kills_of_a_transformer_lose_nothing(base, tmp_path):
+    counts = kill_often(20, tmp_path, options=["--base", f"hf:{base}", "--lr", "3e-3"])
+    assert counts["lost"] == 0 and counts["inside_a_save"], counts
