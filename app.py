@@ -10,10 +10,11 @@ import streamlit as st
 from ulmtweet.core import UlmtweetError
 from ulmtweet.generation.engine import Sampling
 from ulmtweet.generation.generate import READERS, Tweet, first_tweets, first_words, generate_tweets
-from ulmtweet.models.voice import Voice, list_voices
-from ulmtweet.page import (as_csv, as_jsonl, bits_chart_rows, describe_copied, describe_status, heat_map,
-                           launch_training, make_report, percent, probability, remove_leftovers, report_sentences,
-                           running_trainings, save_upload, stage_rows, training_status)
+from ulmtweet.models.voice import Voice, base_in_words, is_transformer, list_voices
+from ulmtweet.page import (as_csv, as_jsonl, bases_here, bits_chart_rows, describe_base, describe_copied,
+                           describe_status, heat_map, launch_training, make_report, percent, probability,
+                           remove_leftovers, report_sentences, running_trainings, save_upload, stage_rows,
+                           training_status)
 
 st.set_page_config("ulmtweet", "🐤", layout="centered")
 
@@ -65,12 +66,21 @@ def show_training(name: str):
     st.caption("You may close this page: the training goes on, and the voice will be here.")
 
 
-def show_new_voice(names: list[str]):
-    if "juno" not in names:
+def choose_base(voices: list[dict]) -> str:
+    "What a new voice is made from; there is a choice where the extra `transformers` is installed."
+    bases = bases_here()
+    if len(bases) == 1:
+        return bases[0]
+    return st.radio("Made from", bases, captions=[describe_base(base, voices) for base in bases])
+
+
+def show_new_voice(voices: list[dict]):
+    base, names = choose_base(voices), [v["name"] for v in voices]
+    sample = "juno" if base == "en" else f"juno-{base}"
+    if sample not in names:
         if st.button("Train a voice on the sample tweets", type="secondary" if names else "primary", width="stretch"):
-            start("juno", [])
-        st.caption("The sample: 2,136 tweets of Juno Hale, an engineer who doesn't exist. "
-                   "Takes a few minutes on two cores.")
+            start(sample, [], base)
+        st.caption("The sample: 2,136 tweets of Juno Hale, an engineer who doesn't exist.")
     with st.form("own", border=True):
         upload = st.file_uploader("Or your own: an X archive, a Mastodon, Bluesky or Threads export, "
                                   "a table, JSON or text")
@@ -82,11 +92,11 @@ def show_new_voice(names: list[str]):
                 st.error("Choose a file and a name.")
             else:
                 name = name.strip()
-                start(name, [save_upload(name, upload.name, upload.getvalue()) if upload else path.strip()])
+                start(name, [save_upload(name, upload.name, upload.getvalue()) if upload else path.strip()], base)
 
 
-def start(name: str, sources: list):
-    launch_training(sources, name)
+def start(name: str, sources: list, base: str):
+    launch_training(sources, name, base=base)
     st.session_state.voice = name
     st.rerun()
 
@@ -161,6 +171,7 @@ def show_about(meta: dict):
         right.metric("Learnt from", f"{meta['counts']['train']:,} tweets")
         st.caption(f"Measured on its {test['tweets']:,} newest tweets, which it has never seen. Fewer bits are better; "
                    "knowing nothing but the alphabet takes about 5.")
+        st.text(f"Made from {base_in_words(meta['base'])}.")
         st.dataframe(stage_rows(meta), hide_index=True)
         for sentence in meta.get("advice", []):
             st.caption(sentence.capitalize())
@@ -173,7 +184,8 @@ def show_about(meta: dict):
 
 def show_report(meta: dict):
     "Sentences of the last report, the report itself, and a button that makes a new one."
-    if st.button("Judge it: can it be told from the person? Takes a minute", width="stretch"):
+    takes = "some minutes" if is_transformer(meta) else "a minute"
+    if st.button(f"Judge it: can it be told from the person? Takes {takes}", width="stretch"):
         bar = st.progress(0.)
         make_report(open_voice(meta["folder"], meta["created"]), bar.progress)
         bar.empty()
@@ -208,7 +220,7 @@ def main():
         chosen = st.session_state.get("voice")
         show_about(voices.get(chosen) or next(iter(voices.values())))
         with st.expander("Train another voice"):
-            show_new_voice(list(voices))
+            show_new_voice(list(voices.values()))
     elif not running_trainings():
         st.info("There is no voice yet.")
         show_new_voice([])

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from conftest import PROGRAM, failed, run
+from conftest import PROGRAM, SAMPLE, failed, run
+from kills import tiny_base
 from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.data.split import split_by_time
@@ -133,6 +134,57 @@ def character_frequency_bits(split):
     return -sum(math.log2((counts[c] + 1) / total) for c in text) / len(text)
 
 
+def test_options_of_transformers(home, few_tweets, tmp_path):
+    train = lambda *options: failed(run("train", few_tweets, "--name", "b", *options, home=home), 2)
+    assert "--base smollm2" in train("--full")
+    assert "huggingtweets" in train("--base", "smollm2", "--recipe", "mine")
+    assert "transformer" in failed(run("pretrain", few_tweets, "--base", "smollm2", "--out", tmp_path/"b", home=home), 2)
+    # a Python without the extra
+    (tmp_path/"sitecustomize.py").write_text("import sys; sys.modules['peft'] = None")
+    done = run("train", few_tweets, "--name", "b", "--base", "smollm2", home=home, env=dict(PYTHONPATH=str(tmp_path)))
+    assert "pip install 'ulmtweet[transformers]'" in failed(done, 2)
+
+
+@pytest.fixture(scope="module")
+def transformers_home(tmp_path_factory, few_tweets):
+    "A home folder with two voices of a tiny transformer, corrections to it and a whole one; and the base's folder."
+    home = tmp_path_factory.mktemp("transformers")
+    base = tiny_base(home/"tiny", read_tweets(SAMPLE).text[:300].tolist())
+    (base/"README.md").write_text("---\nlicense: mit\n---\n")
+    train = ["train", few_tweets, "--base", f"hf:{base}", "--lr", "3e-3", "--epochs", 1]
+    for name, options in dict(corrected=[], whole=["--merge"]).items():
+        done = run(*train, "--name", name, *options, home=home)
+        assert done.returncode == 0, done.stderr
+    return home, base
+
+
+def test_what_a_transformer_voice_is_made_of(transformers_home):
+    home, base = transformers_home
+    listed = run("voices", home=home).stdout
+    assert listed.count(f"hf:{base} (licence: mit)") == 2
+    says = {name: run("info", name, home=home).stdout for name in ("corrected", "whole")}
+    assert all("network: transformer (llama, 3 blocks)" in said for said in says.values())
+    assert "learnt: corrections of rank" in says["corrected"] and "needs its base" in says["corrected"]
+    assert "merged" in says["whole"] and "needs its base" not in says["whole"]
+    cards = {name: (home/"voices"/name/"card.md").read_text() for name in says}
+    assert all("transformer (llama" in card and "read the web" in card for card in cards.values())
+    assert "It needs its base" in cards["corrected"] and "It needs its base" not in cards["whole"]
+    metas = [json.loads((home/"voices"/name/"voice.json").read_text()) for name in says]
+    before, after = ([meta["metrics"][k]["bits_per_character"] for meta in metas] for k in ("before", "test"))
+    assert before[0] == before[1] > after[0] and math.isclose(*after, rel_tol=1e-3)
+    assert metas[0]["learnt"] == metas[1]["learnt"] and "lora" not in metas[1]["architecture"]
+
+
+def test_a_merged_voice_writes_without_its_base(transformers_home):
+    home, base = transformers_home
+    base.rename(base.with_name("away"))
+    try:
+        assert run("predict", "The", "-n", 1, "--voice", "whole", home=home).returncode == 0
+        assert "tiny" in failed(run("predict", "The", "--voice", "corrected", home=home), 4)
+    finally:
+        base.with_name("away").rename(base)
+
+
 @pytest.mark.slow
 def test_character_model_from_scratch(few_tweets, tmp_path):
     done = run("train", few_tweets, "--name", "c", "--base", "none", "--tokens", "char",
@@ -145,6 +197,17 @@ def test_character_model_from_scratch(few_tweets, tmp_path):
     assert all(t.startswith("The")
                for t in run("predict", "The ", "-n", 2, "--seed", 1, home=tmp_path).stdout.splitlines())
     assert any(t[0].isalpha() for t in run("predict", "", "-n", 10, "--seed", 1, home=tmp_path).stdout.splitlines())
+
+
+@pytest.mark.slow
+def test_report_of_a_transformer(transformers_home):
+    home, _ = transformers_home
+    done = run("report", "corrected", "--quick", home=home)
+    assert done.returncode == 0 and "read the web" in done.stdout, done.stderr
+    folder = home/"voices"/"corrected"
+    assert "read the web" in (folder/"report.html").read_text() and "scratch" not in done.stdout
+    said = run("compare", "corrected", "whole", home=home)
+    assert "read the web" in said.stderr and "recognised" in said.stdout
 
 
 @pytest.mark.slow

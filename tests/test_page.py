@@ -124,6 +124,7 @@ def test_judge_on_a_phone(home, tmp_path):
 def test_first_visit_trains_on_the_sample_with_live_progress(tmp_path):
     with server(tmp_path) as (address, _), browser_page(address) as page:
         page.get_by_text("There is no voice yet.").wait_for()
+        page.get_by_text("a transformer that has read the web").wait_for()
         shoot(page, "first-visit")
         page.get_by_role("button", name="Train a voice on the sample tweets").click()
         page.set_default_timeout(300_000)

@@ -36,7 +36,7 @@ Place = Annotated[Optional[Path], typer.Option(
     help="The HTML file; the JSON file goes beside it [default: report.html in the voice's folder].")]
 Quick = Annotated[bool, typer.Option(
     "--quick",
-    help="In less than a minute: no training from scratch to compare with, half as many tweets, coarser judges.")]
+    help="In a minute, or some for a transformer: no training from scratch, half as many tweets, coarser judges.")]
 Grid = Annotated[bool, typer.Option(
     "--grid", help="Choose the random forest's settings for these tweets, among Elm's 96; takes minutes.")]
 Curve = Annotated[bool, typer.Option(
@@ -53,7 +53,8 @@ def print_report(measured):
                   "older or newest (both real)": f"{past[k]['accuracy']:.1%}"}
                  for k, r in measured["real_or_generated"].items()])
     said = sentences(measured)
-    for key in ("judges", "originality", "features"): print(said[key])
+    for key in ("judges", "originality", "features", "web"):
+        if key in said: print(said[key])
 
 # %% ../../nbs/7_doors/judging.ipynb #7292a09b
 @app.command()
@@ -94,8 +95,8 @@ def differing_voices(names, home):
     return list(loaded.values())
 
 # %% ../../nbs/7_doors/judging.ipynb #7261e618
-def print_compared(rows):
-    "Print rows of `compare_voices`, and what the columns mean."
+def print_compared(rows, transformers):
+    "Print rows of `compare_voices`, and what the columns mean; `transformers` are names of voices."
     bits, table = "bits_per_character", []
     for r in rows:
         table.append({"voice": r["voice"], "tweets": r["tweets"], "bits per character": f"{r[bits]:.3f}",
@@ -104,6 +105,8 @@ def print_compared(rows):
     print_table(table)
     say("the hardest to predict first; `by` is how much each voice is surprised by these tweets; "
         "recognised: whose own voice was surprised least")
+    from ulmtweet.models.voice import WEB
+    if transformers: say(f"{', '.join(transformers)} from a transformer. {WEB}")
 
 # %% ../../nbs/7_doors/judging.ipynb #4d5f80de
 Said = Annotated[Optional[str], typer.Option(
@@ -125,6 +128,6 @@ def compare(
     loaded = differing_voices(voices, home)
     rows = compare_voices(loaded) if text is None else who_said_it(clean_text(read_prompt(text)), loaded)
     if as_json: return print_json(rows)
-    if text is None: return print_compared(rows)
+    if text is None: return print_compared(rows, [v.name for v in loaded if v.model.reads == "tweets"])
     print_table([{"voice": r["voice"], "probability": f"{r['probability']:.1%}",
                   "bits per character": f"{r['bits_per_character']:.3f}"} for r in rows])

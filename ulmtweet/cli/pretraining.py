@@ -62,12 +62,17 @@ SHAPE = dict(kind="subword", vocab_size=8000, emb_sz=192, n_hid=448, n_layers=2)
 def start_from(base, tokenizer, **shape):
     "Where a pretraining starts; raises `UsageError` if a base comes with options for a network from scratch."
     from ulmtweet.models.bases import load_base
+    from ulmtweet.models.hub import is_hub
     from ulmtweet.models.tokens import load_tokenizer
     from ulmtweet.training.pretrain import Start
     if base and (tokenizer or shape != SHAPE):
         raise UsageError(f"the base {base} has its own tokeniser and shape; leave out --tokenizer, --tokens, "
                          "--vocab-size, --emb-sz, --n-hid and --n-layers, or --base")
-    return Start(load_base(base) if base else None, load_tokenizer(tokenizer) if tokenizer else None, *shape.values())
+    start = load_base(base) if base and not is_hub(base) else None
+    if is_hub(base) or start and start.model.reads == "tweets":
+        raise UsageError(f"the base {base} is a transformer, which can't be pretrained here; choose en, or the folder "
+                         "of an LSTM")
+    return Start(start, load_tokenizer(tokenizer) if tokenizer else None, *shape.values())
 
 # %% ../../nbs/7_doors/pretraining.ipynb #512e8a35
 Times = Annotated[float, typer.Option(
