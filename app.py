@@ -58,7 +58,7 @@ def show_training(name: str):
         st.vega_lite_chart(rows, dict(mark=dict(type="line", point=True), height=220, encoding=dict(
             x=dict(field="epoch", type="quantitative", axis=dict(format="d", tickMinStep=1)),
             y=dict(field="bits per character", type="quantitative", scale=dict(zero=False)))))
-        st.caption("Bits per character on tweets it does not learn from: the lower, the less they surprise it.")
+        st.caption("Bits per character on tweets it has not learnt yet: the lower, the less they surprise it.")
     for stage, rows in groupby(status["log"], key=lambda row: row["stage"]):
         st.markdown(f"With *{stage}* learning, after each epoch it would say:")
         for row in rows:

@@ -4,10 +4,10 @@
 
 Needs the folder elm of ULMTWEET_DATA (default ../shared/data): the real tweets of Elm's people, and 15,000 that its
 GPT-2 wrote. The base `en` is fine-tuned on the real ones without 4,000, which it has not read either
-(bench/base_en.py leaves them out), and chosen by 130 of these; FOLDER keeps the voice. Then some 4,000 tweets of each
-system, none with a leading @, are told from as many of these real ones; beside them, other real tweets: what a
-perfect imitation scores. First come Elm's own figures, by Elm's own protocol. All piles are cleaned alike. About 30
-minutes on two cores.
+(bench/base_en.py leaves them out), and chosen by 130 of these, which it learns at the end; FOLDER keeps the voice.
+Then some 4,000 tweets of each system, none with a leading @, are told from as many of these real ones; beside them,
+other real tweets: what a perfect imitation scores. First come Elm's own figures, by Elm's own protocol. All piles are
+cleaned alike. About 30 minutes on two cores.
 """
 import json, os, sys, tempfile, time
 from pathlib import Path
@@ -94,7 +94,7 @@ def main(folder):
                                     recipe=RECIPE, home=home, progress=progress)
         keep_voice(training, run_training(training), home)
     began, voice = time.perf_counter(), Voice.load(home/"voices"/"elm")
-    minutes = sum(stage["seconds"] for stage in voice.meta["stages"]) / 60
+    minutes = sum(part["seconds"] for part in [*voice.meta["stages"], voice.meta["newest"]]) / 60
     ours = [t for t in unprompted_tweets(voice, N + 100, seed=SEED) if not t.startswith("@")]
     systems = dict(ulmtweet=ours[:n], gpt2_355m=gpt2[:n], real_against_real=other[:n])
     index, result = CopyIndex(everything), dict(accuracy={}, auc={}, interval={}, copied_share={}, near_copied_share={})

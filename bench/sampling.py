@@ -3,13 +3,13 @@
     python bench/sampling.py > bench/results/sampling.json
 
 Needs the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the defaults; for each
-setting it writes four times as many tweets as there are held-out ones, and the three judges tell them from these four
-times (other folds and another quarter each time, seed 0). Beside them stand older real tweets: no imitation of them
-should be easier to tell. Also how varied and how long the tweets are. Which tweets a voice happens to write moves an
-accuracy by half a point or more, and which voice comes out of the training by one; so the default settings are judged
-with four voices, trained with other seeds, and as the older tweets with eight times as many tweets and rounds. Of
-these voices, also what becomes of the prediction when a tweet begins in another state (see `AWDLSTM.settle`). About
-half an hour on two cores.
+setting it writes four times as many tweets as there are that it has not learnt, and the three judges tell them from
+these four times (other folds and another quarter each time, seed 0). Beside them stand older real tweets: no imitation
+of them should be easier to tell. Also how varied and how long the tweets are. Which tweets a voice happens to write
+moves an accuracy by half a point or more, and which voice comes out of the training by one; so the default settings
+are judged with four voices, trained with other seeds, and as the older tweets with eight times as many tweets and
+rounds. Of these voices, also what becomes of the prediction when a tweet begins in another state (see
+`AWDLSTM.settle`). About half an hour on two cores.
 """
 import json, os, statistics, sys, tempfile
 from copy import deepcopy
@@ -56,13 +56,11 @@ def written(voice, newest, sampling, rounds):
 
 
 def bits_by_start(voice):
-    split, bits = held_out_split(voice), {}
-    learnt = voice.tokenizer.encode_many(split.train[-512:])
+    test, bits = held_out_split(voice).test, {}
+    learnt = voice.tokenizer.encode_many(voice.learnt[-512:])
     for name, stay in STARTS.items():
         voice.model.settle(learnt, stay=stay)
-        bits[name] = {
-            part: round(bits_per_character(voice.model, voice.tokenizer, getattr(split, part))["bits_per_character"], 4)
-            for part in ("valid", "test")}
+        bits[name] = round(bits_per_character(voice.model, voice.tokenizer, test)["bits_per_character"], 4)
     return bits
 
 
@@ -73,9 +71,8 @@ def main():
         with tempfile.TemporaryDirectory() as home:
             voice = fine_tune(tweets, "bench", recipe=Recipe(seed=seed), home=home)
         if not trainings:
-            first, split = voice, held_out_split(voice)
-            newest = split.valid + split.test
-            older = row(newest, split.train, MORE_ROUNDS)
+            first, newest = voice, voice.unseen
+            older = row(newest, voice.learnt, MORE_ROUNDS)
         trainings.append(
             dict(seed=seed, bits_per_character=round(voice.meta["metrics"]["test"]["bits_per_character"], 4))
             | written(voice, newest, Sampling(), MORE_ROUNDS) | dict(bits_by_start=bits_by_start(deepcopy(voice))))

@@ -82,7 +82,7 @@ def row(judge, kind, tweets, **more):
 def chosen_tweets(voice, sampling):
     "The best of twenty each for the person's most frequent openings."
     best = [generate_tweets(voice, p, N // OPENINGS, sampling, SEED)
-            for p in common_openings(voice.originals, OPENINGS)]
+            for p in common_openings(voice.learnt, OPENINGS)]
     return [t.text for rank in zip_longest(*best) for t in rank if t]
 
 
@@ -91,16 +91,15 @@ def main(folder=None):
     with tempfile.TemporaryDirectory() as home:
         tweets = clean_tweets(read_tweets(DATA/"kaggle"/"data_elonmusk.csv"))[0].text.tolist()
         voice = Voice.load(folder) if folder else fine_tune(tweets, "kaggle", home=home)
-    split = held_out_split(voice)
-    rows = [row(judge, "real, newest", (split.valid + split.test)[-N:])]
-    openings, everything = tuple(filter(None, common_openings(voice.originals, OPENINGS))), sum(split, [])
+    rows = [row(judge, "real, newest", voice.unseen[-N:])]
+    openings, everything = tuple(filter(None, common_openings(voice.learnt, OPENINGS))), sum(held_out_split(voice), [])
     rows.append(row(judge, "real, with these openings", [t for t in everything if t.startswith(openings)][-N:]))
     for sampling in SETTINGS:
         changed = {k: v for k, v in asdict(sampling).items() if v != getattr(Sampling(), k)}
         rows.append(row(judge, "ours, unprompted", unprompted_tweets(voice, N, sampling, SEED), sampling=changed))
         rows.append(row(judge, "ours, chosen", chosen_tweets(voice, sampling), sampling=changed))
     random.seed(SEED)
-    chain = markovify.NewlineText("\n".join(voice.originals), well_formed=False)
+    chain = markovify.NewlineText("\n".join(voice.learnt), well_formed=False)
     rows.append(row(judge, "Markov chain", list(filter(None, (chain.make_sentence() for _ in range(2 * N))))[:N]))
     real, _, gpt2, _ = piles()
     rows += [row(judge, "real, Elm's people", real[:N]), row(judge, "GPT-2 355M (Elm)", gpt2[:N])]

@@ -5,7 +5,8 @@
 What is changed is ULMFiT's recipe as fastai users know it: gradual unfreezing, the learning rate that the finder
 suggests, half of fastai's dropout. The rows `gradual` have it with three seeds: what differs less than they do says
 nothing. The rows `default` have today's defaults instead: gradual unfreezing with a lower rate and a fraction of the
-dropout.
+dropout, and at the end the newest tweets before the test are learnt (see `stages.learn_newest`; `without_newest` is
+how good the voice was before that).
 
 FILE has one person's tweets; default is Kaggle's dataset of Elon Musk (data_elonmusk.csv in the folder kaggle of
 ULMTWEET_DATA, default ../shared/data; the folder elm has the tweets of many people). The result is written after
@@ -36,7 +37,7 @@ from ulmtweet.training.finder import LR_LIMITS, find_rate
 from ulmtweet.training.learner import (DROP_MULT, Recipe, default_bs, default_epochs, make_learner,
                                        training_stages)
 from ulmtweet.training.loaders import tweet_dataloaders
-from ulmtweet.training.stages import train_stage
+from ulmtweet.training.stages import learn_newest, train_stage
 from ulmtweet.training.train import start_model
 
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
@@ -138,12 +139,10 @@ def grouped(tweets): return [" ".join(tweets[i:i + GROUPED]) for i in range(0, l
 
 
 EXPERIMENTS = [("gradual", f"seed {seed}", dict(recipe=dict(seed=seed))) for seed in range(3)] + [
-    *(("default", f"seed {seed}", dict(highest=LR_LIMITS[1], recipe=dict(drop_mult=DROP_MULT, seed=seed)))
-      for seed in range(3)),
-    *(("default, all at once", f"seed {seed}",
-       dict(skipped=[0, 1], highest=LR_LIMITS[1], recipe=dict(drop_mult=DROP_MULT, seed=seed))) for seed in range(3)),
-    *(("default, all at once, rate as found", f"seed {seed}",
-       dict(skipped=[0, 1], recipe=dict(drop_mult=DROP_MULT, seed=seed))) for seed in range(3)),
+    *((name, f"seed {seed}", dict(newest=True, highest=LR_LIMITS[1], recipe=dict(drop_mult=DROP_MULT, seed=seed))
+       | difference) for name, difference in [
+           ("default", {}), ("default, all at once", dict(skipped=[0, 1])),
+           ("default, all at once, rate as found", dict(skipped=[0, 1], highest=1.))] for seed in range(3)),
     ("layers", "bottom LSTM layer", dict(skipped=[0, 1], cbs=[Only(0)])),
     ("layers", "top LSTM layer", dict(skipped=[0, 1], cbs=[Only(1)])),
     ("layers", "embedding and output", dict(skipped=[0, 1], cbs=[Only(2)])),
@@ -182,7 +181,7 @@ def run(split, rate, number):
 
 
 def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None, share=1.,
-            factor=ulmtweet.training.stages.FACTOR, find=False, highest=1.):
+            factor=ulmtweet.training.stages.FACTOR, find=False, highest=1., newest=False):
     began, ulmtweet.training.stages.FACTOR = time.perf_counter(), factor
     recipe, rate = dict(drop_mult=HALF) | recipe, min(rate, highest)
     train, valid = split.train[-round(share * len(split.train)):], split.valid
@@ -201,7 +200,12 @@ def measure(split, rate, recipe={}, skipped=(), cbs=(), texts=list, augment=None
     for stage in (s for i, s in enumerate(stages) if i not in skipped):
         lr = suggested_rate(learnt, model, tokenizer, stage.unfrozen) if find else recipe.lr
         best = train_stage(model, tokenizer, learnt, stage, lr, best, recipe, cbs=cbs)
-    return measures(model.eval(), tokenizer, split.test) | dict(seconds=round(time.perf_counter() - began, 1))
+    found = {}
+    if newest:
+        found["without_newest"] = round(bits_per_character(model, tokenizer, split.test)["bits_per_character"], 4)
+        found["newest"] = learn_newest(model, tokenizer, learnt, stages[-1], recipe.lr, recipe)
+    found = measures(model.eval(), tokenizer, split.test) | found
+    return found | dict(seconds=round(time.perf_counter() - began, 1))
 
 
 def measures(model, tokenizer, tweets):

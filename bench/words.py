@@ -3,7 +3,7 @@
     python bench/words.py > bench/results/words.json
 
 Needs the folder kaggle of ULMTWEET_DATA (default ../shared/data). A voice is trained with the defaults and writes
-four times as many tweets as there are held-out ones: with a mask over the pieces that would invent a word (the
+four times as many tweets as there are that it has not learnt: with a mask over the pieces that would invent a word (the
 default), with tweets thrown away that have one, and with any words (`--invent`). `drawn` is how many samples were
 needed for a tweet; the judges as in bench/sampling.py. About ten minutes on two cores.
 """
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
-from ulmtweet.evaluation.evaluate import held_out_split
 from ulmtweet.evaluation.judge import real_or_generated
 from ulmtweet.evaluation.style import variety
 from ulmtweet.generation.engine import Sampling
@@ -37,8 +36,7 @@ def written(voice, n, sampling, words=None):
 def main():
     tweets = clean_tweets(read_tweets(DATA/"kaggle"/"data_elonmusk.csv"))[0].text.tolist()
     with tempfile.TemporaryDirectory() as home: voice = fine_tune(tweets, "bench", home=home)
-    split, rows = held_out_split(voice), []
-    newest, known = split.valid + split.test, known_words(voice)
+    newest, known, rows = voice.unseen, known_words(voice), []
     for temperature in (1., 0.8):
         sampling = Sampling(temperature)
         invent = replace(sampling, invent=True)
@@ -56,7 +54,7 @@ def main():
     print(json.dumps(dict(
         command="python bench/words.py",
         bits_per_character=round(voice.meta["metrics"]["test"]["bits_per_character"], 4),
-        real_characters=dict(newest=length(newest), earlier=length(split.train)), rows=rows), indent=1))
+        real_characters=dict(newest=length(newest), earlier=length(voice.learnt)), rows=rows), indent=1))
 
 
 if __name__ == "__main__":

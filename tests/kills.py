@@ -7,7 +7,7 @@ They are compared with one that nobody killed.
 A kill is SIGKILL to `ulmtweet train` on the newest 145 tweets of the sample: one in four at any time, one in four
 while a checkpoint is being written, the others some time after the first checkpoint. Half of the trainings write a
 checkpoint after every batch, half every half second. "lost" counts finished trainings whose weights, metrics or
-samples are not those of the straight training, bit for bit. With `--base hf:FOLDER` they are transformers. The processes are forked from one that has imported
+samples are not those of the straight training, bit for bit. The processes are forked from one that has imported
 everything, which would take longer than the trainings. 300 kills take some 28 minutes on two cores.
 """
 import json, multiprocessing, os, random, sys, tempfile, time

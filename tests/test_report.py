@@ -3,8 +3,10 @@ import json, math, shutil, subprocess, sys
 
 import pytest
 
-from conftest import failed, run
+from conftest import SAMPLE, failed, run
 from test_page import browser_page, shoot
+from ulmtweet.core import read_json, write_checksums, write_json
+from ulmtweet.models.voice import EDITABLE, Voice
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +36,34 @@ def test_report_says_what_the_voice_says(judged):
                 and 0.4 < row["accuracy"] <= 1 and 0.3 < row["auc"] <= 1)
     originals = json.loads((folder/"originals.json").read_text())
     assert len(originals["days"]) == sum(len(originals[k]) for k in ("tweets", "valid", "test")) and report["months"]
+    assert {row["tweets"] for row in report["real_or_generated"].values()} == {2 * len(originals["test"])}
     written = {row["generated"] for row in report["beside"]}
     assert written and not written & set(originals["test"])
+
+
+@pytest.mark.slow
+def test_a_voice_that_has_not_learnt_the_newest_tweets(home, few_tweets, tmp_path):
+    "As voices were made before: their validation tweets are new to them, and stay so in an update."
+    folder = shutil.copytree(home/"voices"/"small", tmp_path/"voices"/"small")
+    write_json(folder/"voice.json", {k: v for k, v in read_json(folder/"voice.json").items() if k != "newest"})
+    write_checksums(folder, leave_out=EDITABLE)
+    before = read_json(folder/"originals.json")
+    report = json.loads(run("report", "small", "--quick", "--json", home=tmp_path).stdout)
+    pile = {row["tweets"] for row in report["real_or_generated"].values()}
+    assert pile == {2 * len(before["valid"] + before["test"])} and not report["voice"]["newest"]
+    assert "newest tweets  " not in run("info", "small", home=tmp_path).stdout
+    newer = tmp_path/"newer.csv"
+    newer.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:400]) + "\n", encoding="utf-8")
+    done = run("update", newer, "--voice", "small", "--lr", "2e-3", "--epochs", 1, home=tmp_path)
+    after, voice = read_json(folder/"originals.json"), Voice.load(folder)
+    assert done.returncode == 0 and after["earlier_valid"] == before["valid"], done.stderr
+    assert after["tweets"][:len(before["tweets"])] == before["tweets"] and after["earlier"] == before["test"]
+    assert set(before["valid"] + after["valid"]) <= set(voice.learnt) and voice.unseen == after["test"]
+    newer.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:500]) + "\n", encoding="utf-8")
+    done = run("update", newer, "--voice", "small", "--lr", "2e-3", "--epochs", 1, home=tmp_path)
+    again = read_json(folder/"originals.json")
+    assert again["tweets"][:len(voice.learnt)] == voice.learnt and again["earlier_valid"] == [], done.stderr
+    assert len(again["days"]) == sum(len(again[k]) for k in ("tweets", "valid", "test"))
 
 
 def test_report_leaves_the_voice_whole_and_extends_its_card(judged):

@@ -8,9 +8,10 @@ from safetensors.torch import load_file, save_file
 
 from conftest import PROGRAM, SAMPLE, failed, run
 from kills import equal, kill_often, outcome
-from ulmtweet.core import ModelError, StorageError, write_checksums
+from ulmtweet.core import ModelError, StorageError, read_json, write_checksums
 from ulmtweet.models.voice import Voice, training_folder
 from ulmtweet.training.checkpoint import Checkpoint, checkpoint_files, load_checkpoint, save_checkpoint
+from ulmtweet.training.train import NEWEST
 
 
 def start(*args, home, **kwargs):
@@ -54,6 +55,21 @@ def test_a_kill_between_two_stages(few_tweets, home, tmp_path):
     stop(process, training_folder("small", tmp_path), signal.SIGKILL)
     again = run("train", few_tweets, *SMALL, home=tmp_path)
     assert process.returncode == -9 and "resuming at stage 2, epoch 1, batch 1\n" in again.stderr, again.stderr
+    assert same_voice(home/"voices"/"small", tmp_path/"voices"/"small")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_stop_while_the_newest_tweets_are_learnt(few_tweets, home, tmp_path, sign, code):
+    process, work = start("train", few_tweets, *SMALL, home=tmp_path), training_folder("small", tmp_path)
+    while not ((work/"status.json").exists() and read_json(work/"status.json")["state"] == NEWEST):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(sign)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == code and ("to go on from here" in said) == (sign == signal.SIGINT), said
+    again = run("train", few_tweets, *SMALL, home=tmp_path)
+    assert "resuming at the newest tweets\n" in again.stderr, again.stderr
     assert same_voice(home/"voices"/"small", tmp_path/"voices"/"small")
 
 

@@ -222,9 +222,11 @@ def bits_chart_rows(
 def stage_rows(
     meta: dict, # The content of a `voice.json`
 ) -> list[dict]:
-    "A voice's stages as a table."
+    "A voice's stages as a table; nothing chose what was learnt after them, so it has no bits."
+    newest = [dict(name="newest tweets", bits_per_character=None) | meta["newest"]] if meta.get("newest") else []
+    rounded = lambda bits: None if bits is None else round(bits, 3)
     return [{"stage": s["name"], "epochs": s["epochs"], "seconds": round(s["seconds"]),
-             "bits per character": round(s["bits_per_character"], 3)} for s in meta["stages"]]
+             "bits per character": rounded(s["bits_per_character"])} for s in meta["stages"] + newest]
 
 # %% ../nbs/7_doors/page.ipynb #cbc9ee13
 def make_report(

@@ -233,7 +233,7 @@ def generate(
 def own_topics(voice):
     "Topics of the tweets that a voice learnt from; None if these are too few, or have too few words."
     from ulmtweet.evaluation.style import TopicModel
-    try: return TopicModel(voice.originals)
+    try: return TopicModel(voice.learnt)
     except UsageError: return None
 
 def print_story(story, topic):

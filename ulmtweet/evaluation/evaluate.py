@@ -155,8 +155,8 @@ def voice_row(
 
 def held_out_split(
     voice: Voice, # With its tweets
-) -> Split: # What it learnt from, what it was chosen by, what it was tested on
-    "The tweets of a voice; raises `UsageError` if they are not there."
+) -> Split: # What its stages learnt from, what it was chosen by, what it was tested on
+    "The tweets of a voice, as it was trained on them; raises `UsageError` if they are not there."
     held_out = voice.held_out
     if voice.originals and held_out.get("test"):
         return Split(voice.originals, held_out.get("valid", []), held_out["test"])
@@ -210,7 +210,7 @@ def prediction_rows(
 ) -> dict[str, dict]: # `surprise_row` by name: those of `counting_rows`, `base`, `scratch`, `voice`
     "How well a voice predicts the newest tweets, beside baselines; raises `UsageError`."
     split = held_out_split(voice)
-    rows = counting_rows(voice.tokenizer, split.train, split.test)
+    rows = counting_rows(voice.tokenizer, voice.learnt, split.test)
     if base := base_of(voice, home): rows["base"] = voice_row(base, split.test)
     if scratch and voice.meta["base"]["name"] != "none" and voice.model.reads == "stream":
         rows["scratch"] = voice_row(from_scratch(voice, progress), split.test)
@@ -296,6 +296,13 @@ def start_of(
     raise UsageError(f"the base {name!r} that the voice {voice.name!r} was made from is not here, or has changed; "
                      "leave --curve out, or train the voice again")
 
+# %% ../../nbs/5_evaluation/evaluate.ipynb #e8716ff4
+def _share_of(split, share):
+    "The newest of what a voice may know, as if there were no older ones."
+    n_train, n_valid = max(round(len(split.train) * share), 10), max(round(len(split.valid) * share), 1)
+    known = split.train + split.valid
+    return Split(known[-n_train - n_valid:-n_valid], known[-n_valid:], split.test)
+
 # %% ../../nbs/5_evaluation/evaluate.ipynb #88079452
 def size_curve(
     voice: Voice, # With its tweets
@@ -306,7 +313,7 @@ def size_curve(
     "How well voices predict that learnt from fewer tweets; raises `UsageError` if the base is not there."
     split, rows, base = held_out_split(voice), [], start_of(voice, home)
     for i, share in enumerate(sizes):
-        fewer = split._replace(train=split.train[-max(round(len(split.train) * share), 10):])
+        fewer = _share_of(split, share)
         so_far = lambda status: progress(status | dict(fraction=(i + status["fraction"]) / len(sizes)))
         settings = (base, voice.tokenizer.kind, same_recipe(voice))
         with tempfile.TemporaryDirectory() as work:

@@ -103,7 +103,7 @@ def _means(real, generated):
 
 # %% ../../nbs/5_evaluation/report.ipynb #1868c3c7
 def _counts(voice, split, newest, written, seed):
-    index, everything = CopyIndex(split.train), split.train + split.valid + split.test
+    index, everything = CopyIndex(voice.learnt), split.train + split.valid + split.test
     as_many = min(len(newest), len(written))
     return dict(
         originality=dict(generated=originality(written, index), person=originality(newest, index)),
@@ -119,7 +119,7 @@ def _counts(voice, split, newest, written, seed):
 # %% ../../nbs/5_evaluation/report.ipynb #b418a140
 def _about(voice, prediction):
     about = {k: voice.meta[k] for k in ("name", "created", "base", "tokens", "counts", "parameters")}
-    return dict(voice=about | dict(transformer=is_transformer(voice.meta)),
+    return dict(voice=about | dict(transformer=is_transformer(voice.meta), newest=voice.meta.get("newest")),
                 bits_per_character={name: row["bits_per_character"] for name, row in prediction["rows"].items()},
                 prediction=prediction)
 
@@ -131,14 +131,14 @@ def _made(sampling, quick, written, repeats, seed, forest):
 # %% ../../nbs/5_evaluation/report.ipynb #4b351099
 def _judge_and_count(voice, split, written, quick, grid, seed, told):
     "What needs the voice's tweets; also gives the settings of the judges."
-    newest = (split.valid + split.test)[-TWEETS:]
+    newest = voice.unseen[-TWEETS:]
     repeats, forest = (1, BEST | dict(n_estimators=100)) if quick else (REPEATS, BEST)
     if grid:
         told.step(GRID)
         forest = tuned_forest(newest, written, seed=seed)
     settings = dict(repeats=repeats, seed=seed, forest=forest)
     judged = _judge("telling real from generated", newest, written, told, **settings)
-    drifted = _judge("telling older from newest real tweets", newest, split.train, told, **settings)
+    drifted = _judge("telling older from newest real tweets", newest, voice.learnt, told, **settings)
     told.step("counting words, looking for topics")
     judgement = _judgement(judged, drifted, newest, written, seed)
     return judgement | _counts(voice, split, newest, written, seed), settings
@@ -399,7 +399,8 @@ figure, tr { break-inside: avoid; } }
 _SUMMARY = """<h1>How good is the voice {{ v.name }}?</h1>
 <p class="note">Everything the voice writes is <b>generated</b>: no text from it is a statement of that person. \
 This page also quotes real tweets, so treat it as you would treat them.</p>
-<p>Learnt from {{ "{:,}".format(v.counts.train) }} tweets, chosen by the next {{ v.counts.valid }}, \
+<p>Learnt from {{ "{:,}".format(v.counts.train) }} tweets, chosen by the next {{ v.counts.valid }}\
+{% if v.newest %} (which it learnt at the end){% endif %}, \
 and judged here on the newest {{ v.counts.test }}, which it has never seen. The base was {{ base }}.</p>
 <div class="tiles">
 <div class="tile"><b>{{ "%.2f"|format(r.bits_per_character.voice) }}</b>\

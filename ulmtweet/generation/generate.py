@@ -117,7 +117,7 @@ class Sieve:
     ):
         self.tokenizer, self.sampling = voice.tokenizer, sampling
         self.known = None if sampling.invent else known_words(voice)
-        self.index = _index(tuple(voice.originals)) if voice.originals and sampling.max_copied < 1 else None
+        self.index = _index(tuple(voice.learnt)) if voice.originals and sampling.max_copied < 1 else None
         self.avoid = avoided(sampling.avoid)
 
 # %% ../../nbs/3_generation/generate.ipynb #27869aa6
@@ -235,7 +235,8 @@ def blend_voices(
     model = Blend([voice.model, other.model], [1 - share, share])
     weights = other.folder and sha256_file(other.folder/"model.safetensors")
     about = dict(name=f"{voice.name}-{other.name}", blend=dict(voice=other.name, share=share, weights=weights))
-    return replace(voice, model=model, originals=voice.originals + other.originals, meta=voice.meta | about)
+    learnt = voice.learnt + other.learnt
+    return replace(voice, model=model, originals=learnt, held_out={}, days=[], meta=voice.meta | about)
 
 # %% ../../nbs/3_generation/generate.ipynb #20fff558
 def _places(values):

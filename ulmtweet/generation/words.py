@@ -55,7 +55,7 @@ def known_words(
 ) -> frozenset[str] | None: # None if its tweets are not there, or if it doesn't write pieces of words
     "The words that a person has used, and frequent English ones."
     if not voice.originals or voice.tokenizer.kind != "subword": return None
-    return _words(tuple(voice.originals)) | _english()
+    return _words(tuple(voice.learnt)) | _english()
 
 # %% ../../nbs/3_generation/words.ipynb #4d885436
 _characters = lru_cache(4)(lambda texts: frozenset().union(*texts))
@@ -67,7 +67,7 @@ def known_characters(
 ) -> frozenset[str] | None: # None if its tweets are not there, or if it writes whole words only
     "The characters that a person has used, and frequent ones."
     if not voice.originals or voice.tokenizer.kind == "word": return None
-    known = _characters(tuple(voice.originals)) | _frequent(voice.tokenizer)
+    known = _characters(tuple(voice.learnt)) | _frequent(voice.tokenizer)
     return known | _of_english() if voice.tokenizer.kind == "subword" else known
 
 # %% ../../nbs/3_generation/words.ipynb #8b484113

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..core import ModelError, read_json
 from .awdlstm import LinearCrossEntropy, fast_dtype, mixed_precision
-from .hub import base_facts, find_hub, need_transformers
+from .hub import HUB, base_facts, find_hub, need_transformers
 from .tokens import SubwordTokenizer, hub_tokenizer, unwritten
 
 # %% ../../nbs/2_models/transformer.ipynb #a574509d
@@ -410,8 +410,8 @@ def load_hub(
     folder = find_hub(base, home, progress)
     model, tokenizer = load_transformer(folder)
     facts = base_facts(folder)
-    name = f"hf:{facts['name']}@{facts['revision']}" if "revision" in facts else str(base)
-    model.origin = dict(name=name, sha256=facts["sha256"], license=facts.get("license", "unknown"))
+    found = f"hf:{facts['name']}@{facts['revision']}" if "revision" in facts else f"hf:{folder.resolve()}"
+    model.origin = dict(name=base if base in HUB else found, sha256=facts["sha256"], license=facts.get("license", "unknown"))
     return model, tokenizer
 
 # %% ../../nbs/2_models/transformer.ipynb #112c255a

@@ -52,6 +52,19 @@ class Voice:
     def sha256(self) -> str: # Of the weights: of a transformer as a base those where it was found, else the folder's
         return self.model.origin["sha256"] if self.folder is None else sha256_file(self.folder/"model.safetensors")
 
+# %% ../../nbs/2_models/voice.ipynb #7778b7ff
+@patch(as_prop=True)
+def learnt(self: Voice) -> list[str]: # Empty if the tweets were left out
+    "The tweets that the voice has learnt from."
+    if not self.meta.get("newest"): return [*self.originals]
+    return [*self.originals, *self.held_out.get("earlier_valid", []), *self.held_out.get("valid", [])]
+
+@patch(as_prop=True)
+def unseen(self: Voice) -> list[str]: # Oldest first; empty if the tweets were left out
+    "The person's newest tweets that the voice has not learnt from."
+    valid = [] if self.meta.get("newest") else self.held_out.get("valid", [])
+    return [*valid, *self.held_out.get("test", [])]
+
 # %% ../../nbs/2_models/voice.ipynb #e84b0577
 @patch
 def save(self: Voice,
@@ -201,7 +214,7 @@ A language model that imitates the tweets of one person, made with ulmtweet. \
 | | |
 |---|---|
 | learnt from | {train} tweets, {characters} characters |
-| chosen by | the next {valid} tweets |
+| chosen by | the next {valid} tweets{learnt_at_the_end} |
 | tested on | the newest {test} tweets |
 | base | {base} |
 | network | {network} |
@@ -273,6 +286,7 @@ def model_card(
     return CARD.format(
         name=meta["name"], base=base_in_words(meta["base"]), network=network_in_words(meta),
         learnt=learnt_in_words(meta), after=bits(metrics["test"]), before=bits(metrics["before"]),
+        learnt_at_the_end=", which it learnt at the end" if meta.get("newest") else "",
         limits=" " + WEB if is_transformer(meta) else KIND_LIMITS[meta["tokens"]],
         needs=CARD_BASE.format(base=base_in_words(lora["base"]), sha256=lora["base"]["sha256"]) if lora else "",
         **{k: f"{v:,}" for k, v in meta["counts"].items()})
@@ -301,7 +315,8 @@ def is_complete(
 def _numbers(meta):
     counts, stages = meta["counts"], meta["stages"]
     of_stages = [s[k] for s in stages for k in ("epochs", "seconds", "bits_per_character")]
-    return [counts["train"], meta["metrics"]["test"]["bits_per_character"], *counts.values(), *of_stages]
+    newest = [meta["newest"][k] for k in ("tweets", "epochs", "seconds")] if meta.get("newest") else []
+    return [counts["train"], meta["metrics"]["test"]["bits_per_character"], *counts.values(), *of_stages, *newest]
 
 def _texts(meta):
     of_stages = [t for s in meta["stages"] for t in (s["name"], *(x["text"] for x in s["samples"]))]

@@ -36,11 +36,14 @@ def update_split(
         raise DataError(f"{len(new)} of {len(tweets)} tweets are new to the voice {voice.name!r}; "
                         "expected 10 or more: wait for more of them")
     fresh = split_by_time(new)
-    n_old = min(round(replay * len(fresh.train)), len(voice.originals))
-    old = random.Random(seed).sample(voice.originals, n_old)
+    n_old = min(round(replay * len(fresh.train)), len(voice.learnt))
+    old = random.Random(seed).sample(voice.learnt, n_old)
     return Split(old + fresh.train, _earlier_valid(voice) + fresh.valid, fresh.test)
 
-def _earlier_valid(voice): return voice.held_out.get("earlier_valid", []) + voice.held_out.get("valid", [])
+def _earlier_valid(voice):
+    "What can still choose between weights: validation tweets that the voice has not learnt."
+    held_out = [t for k in ("earlier_valid", "valid") for t in voice.held_out.get(k, [])]
+    return [] if voice.meta.get("newest") else held_out
 
 # %% ../../nbs/4_training/update.ipynb #b0daa88f
 def update_voice(
@@ -74,14 +77,16 @@ def _complete_voice(folder):
 
 # %% ../../nbs/4_training/update.ipynb #eb9dd822
 def _keep_tweets(voice, old, split, written):
-    known, earlier_valid = set(old.originals), _earlier_valid(old)
+    known, earlier_valid = set(old.learnt), _earlier_valid(old)
     new = [t for t in split.train if t not in known]
     valid = split.valid[len(earlier_valid):]
     earlier = old.held_out.get("earlier", []) + old.held_out.get("test", [])
-    voice.originals = old.originals + new
+    voice.originals = old.learnt + new
     voice.held_out = dict(valid=valid, test=split.test, earlier=earlier, earlier_valid=earlier_valid)
     if old.days and written:
-        voice.days = old.days[:len(old.originals)] + [written[t] for t in new + valid + split.test]
+        in_order = lambda v: v.originals + v.held_out.get("valid", []) + v.held_out.get("test", [])
+        days = dict(zip(in_order(old), old.days)) | {t: written[t] for t in new + valid + split.test}
+        voice.days = [days.get(t, "") for t in in_order(voice)]
 
 # %% ../../nbs/4_training/update.ipynb #6e901465
 def _keep_measures(voice, old):
