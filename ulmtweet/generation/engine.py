@@ -220,6 +220,9 @@ def logits(self: Steps,
 # %% ../../nbs/3_generation/engine.ipynb #ce7a5401
 class Blend:
     "Several models as one, for sampling."
+    @property
+    def reads(self): return self.models[0].reads
+
     def __init__(self,
         models: Sequence, # AWDLSTMs or `Steps`, with the same tokens
         weights: Sequence[float], # Of their probabilities, above 0; they add up to 1

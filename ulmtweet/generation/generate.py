@@ -136,14 +136,21 @@ def mask_handles(
     return HANDLE.sub("@user", text)
 
 # %% ../../nbs/3_generation/generate.ipynb #660a0570
+_ENDLESS = re.compile(r"\d{10}") # a number that a network did not know how to end
 _UNSEEN = re.compile(INVISIBLE.pattern + "|[\u2028\u2029]") # half a character, or what would end a line of a file
+
+@patch
+def _invents(self: Sieve, text, prompt):
+    "Whether there are words that neither the person nor the prompt has, or endless numbers."
+    numbers = _ENDLESS.findall(LINK.sub("", text))
+    return not letters(text) - letters(prompt) <= self.known or any(n not in prompt for n in numbers)
 
 @patch
 def _keeps(self: Sieve, text, shown, prompt):
     "Whether a text is a tweet, and wanted, wherever its words are from."
     if not says_something(text) or _UNSEEN.search(text): return False
     if not self.sampling.min_length <= weighted_length(shown) <= self.sampling.max_length: return False
-    if self.known is not None and not letters(text) - letters(prompt) <= self.known: return False
+    if self.known is not None and self._invents(text, prompt): return False
     return not (self.avoid and self.avoid.search(text))
 
 # %% ../../nbs/3_generation/generate.ipynb #c1ba7792
@@ -348,11 +355,12 @@ def first_words(
 ) -> list[tuple[str, float]]: # Word, and its share of the samples, the most frequent first
     "What they would say next, word by word; raises `UsageError`."
     tokenizer, [prompt] = voice.tokenizer, check_asked([prompt], Sampling(), seed)
+    samples = WORD_SAMPLES if voice.model.reads == "stream" else WORD_SAMPLES // 4 # so that it takes no minute
     enough = Sampling(max_tokens=32 if tokenizer.kind == "char" else 12, invent=True)
     start, rules = request(tokenizer, 0, prompt).ids, writing_rules(voice, enough)
     before, found = tokenizer.decode(start) if start else "", Counter()
-    requests = (request(tokenizer, i, prompt) for i in range(WORD_SAMPLES))
+    requests = (request(tokenizer, i, prompt) for i in range(samples))
     for _, ids, _ in sample_ids(voice.model, requests, enough, seed, rules=rules):
         words = tokenizer.decode([*start, *ids]).removeprefix(before).split()
         if words and (len(words) > 1 or ids[-1] == EOT_ID): found[words[0].rstrip(".,;:!?") or words[0]] += 1
-    return [(word, times / WORD_SAMPLES) for word, times in found.most_common(n)]
+    return [(word, times / samples) for word, times in found.most_common(n)]

@@ -6,7 +6,7 @@
 __all__ = ['SCRATCH_EPOCHS', 'DROP_MULT', 'SCRATCH_DROP_MULT', 'LORA_SETTINGS', 'FULL_SETTINGS', 'RECIPES', 'MUCH', 'OPTIMISER',
            'CLIP', 'REGULARISERS', 'CHECKPOINT_SECONDS', 'Recipe', 'Stage', 'training_stages', 'default_epochs',
            'default_bs', 'with_dropout', 'with_settings', 'StageLearner', 'Thrifty', 'adam', 'make_learner',
-           'recipe_dataloaders', 'KeepBest', 'Report', 'Keep']
+           'recipe_dataloaders', 'quick_measure', 'KeepBest', 'Report', 'Keep']
 
 # %% ../../nbs/4_training/learner.ipynb #630b0859
 import math, tempfile, time
@@ -211,15 +211,22 @@ def recipe_dataloaders(
     return tweet_dataloaders(split, tokenizer, recipe.bs or 32, recipe.seq_len, reads)
 
 # %% ../../nbs/4_training/learner.ipynb #29c5f6c4
+def quick_measure(
+    model: AWDLSTM | Transformer, # To be compared with other weights of the same network
+    tokenizer: Tokens, # Of the model
+    tweets: Sequence[str], # Held-out tweets
+) -> dict: # As from `bits_per_character`, to a thousandth; of an LSTM exactly
+    "Measure in the format in which this machine multiplies fastest: a fifth of the time for a transformer."
+    with nullcontext() if model.reads == "stream" else mixed_precision(model.bias.device):
+        return bits_per_character(model, tokenizer, tweets)
+
 def _metrics(model, dls, valid):
     tokenizer = dls.train_ds.tfms[0].tokenizer
     learnt = tokenizer.encode_many(list(dls.train_ds.items)[-512:]) # more are not read
-    # what is kept is measured exactly in the end; a transformer's epochs take a fifth of the time this way
-    exactly = nullcontext if model.reads == "stream" else partial(mixed_precision, model.bias.device)
     measured = {}
     def loss():
         model.settle(learnt)
-        with exactly(): measured.update(bits_per_character(model, tokenizer, valid))
+        measured.update(quick_measure(model, tokenizer, valid))
         return math.log(measured["perplexity_per_token"])
     return [ValueMetric(loss, "nats"), ValueMetric(lambda: measured["bits_per_character"], "bits_per_character")]
 

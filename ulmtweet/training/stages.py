@@ -116,7 +116,7 @@ def learn_newest(
     learn.metrics, learn.seed = [], mixed_seed(recipe.seed, stage.unfrozen + 1)
     limit = SCRATCH_LR if stage.equally else LR_LIMITS[1]
     rates = stage_rates(stage, len(model.layer_groups()), NEWEST_RATE * min(lr, limit))
-    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(stage.epochs, rates)
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(stage.epochs, rates, **_cycle(model, recipe))
     model.settle(tokenizer.encode_many([*split.train, *split.valid][-512:]))
     return dict(tweets=len(tweets), epochs=stage.epochs, seconds=round(time.monotonic() - began, 1))
 

@@ -34,7 +34,7 @@ from ..models.voice import FORMAT, Voice, check_name, model_card, training_folde
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .finder import FoundRate, LR_STEPS, find_rate, plot_rate
 from .learner import (Keep, Recipe, Stage, default_bs, default_epochs, make_learner,
-                                       recipe_dataloaders, training_stages, with_dropout, with_settings)
+                                       quick_measure, recipe_dataloaders, training_stages, with_dropout, with_settings)
 from .stages import (common_openings, learn_newest, newest_stage, newest_tweets, seconds_per_batch,
                                       train_stage, training_advice)
 
@@ -506,7 +506,7 @@ def start_training(
     if not training.scratch:
         model, tokenizer, split = training.model, training.tokenizer, training.split
         training.before = bits_per_character(model, tokenizer, split.test)
-        training.best = bits_per_character(model, tokenizer, split.valid)["bits_per_character"]
+        training.best = quick_measure(model, tokenizer, split.valid)["bits_per_character"]
     training.save()
 
 def estimate_seconds(
