@@ -171,7 +171,8 @@ def base_of(
     "The base that a voice was made from, with the voice's words."
     name, sha256 = voice.meta["base"]["name"], voice.meta["base"].get("sha256")
     if not sha256: return None
-    if name in ("wt103", *HUB) and not (home_folder(home)/"bases"/name).is_dir(): return None # nothing is downloaded for this
+    # nothing is downloaded for this
+    if name in ("wt103", *HUB) and not (home_folder(home)/"bases"/name).is_dir(): return None
     try: base = load_base(name, home)
     except UlmtweetError: return None
     if base.sha256 != sha256: return None

@@ -25,7 +25,8 @@ from .voice import Voice, model_of
 
 # %% ../../nbs/2_models/bases.ipynb #20371fcd
 def load_base(
-    base: str | Path = "en", # `en` (embedded), `wt103` (downloaded once), as for `find_hub`, or the folder of a base or a voice
+    # `en` (embedded), `wt103` (downloaded once), as for `find_hub`, or the folder of a base or a voice
+    base: str | Path = "en",
     home: str | Path | None = None, # As for `core.home_folder`; what is downloaded is kept there
     progress: Callable[[float], None] = lambda share: None, # Called with the share of a download that is there
 ) -> Voice:

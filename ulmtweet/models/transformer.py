@@ -89,6 +89,7 @@ def visible(self: KeyValues,
     place = self.age[:, None] + torch.arange(new, device=self.age.device)
     return (torch.arange(int(place.max()) + 1, device=self.age.device) <= place[..., None])[:, None]
 
+# %% ../../nbs/2_models/transformer.ipynb #346e3feb
 @patch
 def of(self: KeyValues,
     rows: Sequence[int] | Tensor, # Which ones, or (bs,) bool
@@ -108,10 +109,12 @@ def start_state(self: Transformer,
     "The state where a text begins."
     return KeyValues(torch.zeros(bs, dtype=torch.long, device=self.emb.weight.device))
 
+# %% ../../nbs/2_models/transformer.ipynb #2d75ef32
 def _read_on(body, ids, state):
     "The body's output for the next tokens of each row (bs, new, emb_sz); they are added to the state."
     place = state.age[:, None] + torch.arange(ids.shape[1], device=ids.device)
-    out = body(input_ids=ids, position_ids=place, attention_mask=state.visible(ids.shape[1]), cache=state, use_cache=True)
+    visible = state.visible(ids.shape[1])
+    out = body(input_ids=ids, position_ids=place, attention_mask=visible, cache=state, use_cache=True)
     state.age = state.age + ids.shape[1]
     return out.last_hidden_state
 
@@ -140,6 +143,7 @@ def logits(self: Transformer,
     if into is not None: return torch.addmm(self.bias, out, self.emb.weight.t(), out=into)
     return F.linear(out, self.emb.weight, self.bias)
 
+# %% ../../nbs/2_models/transformer.ipynb #53acc927
 @patch
 def never(self: Transformer,
     ids: Sequence[int], # Tokens that no text has
@@ -179,7 +183,7 @@ class LoRA:
     "Corrections of low rank, one for each matrix of the body."
     rank: int = 16
     alpha: int = 32 # The correction is `alpha / rank` times `B A`
-    dropout: float = 0. # Share of a correction's inputs dropped while learning; a fifth of a step's time if there is any
+    dropout: float = 0. # Share of a correction's inputs dropped while learning; any costs a fifth of the time
     weights: dict[str, Tensor] = field(default_factory=dict) # `NAME.lora_A` (rank, in), `NAME.lora_B` (out, rank)
 
 # %% ../../nbs/2_models/transformer.ipynb #ab5171b2
@@ -199,6 +203,7 @@ def adapt(self: Transformer,
     if lora.weights: self.learn(lora.weights)
     self.train(self.training)
 
+# %% ../../nbs/2_models/transformer.ipynb #7940b40a
 @patch
 def add_corrections(self: Transformer,
     sign: int = 1, # -1 takes them away
@@ -273,6 +278,7 @@ def _with_factors(body, dtype):
             p.data = p.data.to(dtype)
     return body
 
+# %% ../../nbs/2_models/transformer.ipynb #ed3c7422
 @patch
 def steps(self: Transformer,
     dtype: torch.dtype | None = None, # As for `CachedSteps`
@@ -389,7 +395,8 @@ def _load_lm(folder):
 def _fit_vocabulary(lm, size, eot, folder):
     "Let the end of text be id 0, and have no rows without a token."
     rows = lm.config.vocab_size
-    if rows < size: raise ModelError(f"{folder}: the network has {rows} tokens, its tokeniser {size}; they don't belong together")
+    if rows < size:
+        raise ModelError(f"{folder}: the network has {rows} tokens, its tokeniser {size}; they don't belong together")
     with torch.no_grad():
         for weight in {m.weight for m in (lm.get_input_embeddings(), lm.get_output_embeddings())}:
             weight[[0, eot]] = weight[[eot, 0]]
@@ -401,8 +408,8 @@ def _check_scores(model, folder):
     ours, theirs = model.logits(model.read(ids)[0]), model.lm(ids).logits
     if not torch.isfinite(ours).all(): raise ModelError(f"{folder}: some weights are not finite; fetch it again")
     if (ours - theirs).abs().max() > 1e-3 * theirs.abs().max():
-        raise ModelError(f"{folder}: {type(model.lm).__name__} scores tokens in a way of its own (capped, scaled or with a "
-                         "bias), which ulmtweet does not know; choose another base")
+        raise ModelError(f"{folder}: {type(model.lm).__name__} scores tokens in a way of its own (capped, scaled or "
+                         "with a bias), which ulmtweet does not know; choose another base")
 
 # %% ../../nbs/2_models/transformer.ipynb #18ce0c01
 def load_hub(
@@ -415,7 +422,8 @@ def load_hub(
     model, tokenizer = load_transformer(folder)
     facts = base_facts(folder)
     found = f"hf:{facts['name']}@{facts['revision']}" if "revision" in facts else f"hf:{folder.resolve()}"
-    model.origin = dict(name=base if base in HUB else found, sha256=facts["sha256"], license=facts.get("license", "unknown"))
+    license = facts.get("license", "unknown")
+    model.origin = dict(name=base if base in HUB else found, sha256=facts["sha256"], license=license)
     return model, tokenizer
 
 # %% ../../nbs/2_models/transformer.ipynb #112c255a

@@ -137,7 +137,8 @@ def _check_shape(shape, vocab_size, folder):
 
 def _check_size(tokens, vocab_size, folder):
     if tokens == vocab_size: return
-    raise ModelError(f"{folder}: the network has {tokens} tokens, its tokeniser {vocab_size}; they don't belong together")
+    raise ModelError(f"{folder}: the network has {tokens} tokens, its tokeniser {vocab_size}; "
+                     "they don't belong together")
 
 # %% ../../nbs/2_models/voice.ipynb #d6b493b4
 def _weight_shapes(vocab_size, emb_sz, n_hid, n_layers):
