@@ -25,7 +25,7 @@ from ulmtweet.training.checkpoint import checkpoint_files
 def outcome(folder):
     "What has to be equal, of a finished voice."
     voice = Voice.load(folder)
-    return voice.model.learnt(), voice.meta["metrics"], [
+    return voice.model.weights(), voice.meta["metrics"], [
         (s["bits_per_character"], s["samples"]) for s in voice.meta["stages"]]
 
 

@@ -73,7 +73,7 @@ def test_what_is_computed_twice_to_save_memory_is_the_same(tweets, base, tmp_pat
         largest = max(x.numel() for x, _ in training.loaders().train)
         monkeypatch.setattr(learner, "MUCH", training.model.n_parameters * largest * share)
         train_stage(training.model, training.tokenizer, training.split, *training.stages, 3e-3, recipe=training.recipe)
-        learnt.append(training.model.learnt() | dict(layers=torch.tensor(len(counted))))
+        learnt.append(training.model.weights() | dict(layers=torch.tensor(len(counted))))
         counted.clear()
     assert learnt[0].pop("layers") < learnt[1].pop("layers") < learnt[2].pop("layers")
     assert all(torch.equal(w, other[k]) for other in learnt for k, w in learnt[0].items())

@@ -191,13 +191,13 @@ def layer_groups(self: AWDLSTM) -> list[list[nn.Parameter]]: # One a LSTM layer,
     return [list(rnn.parameters()) for rnn in self.rnns] + [[self.emb.weight, self.bias]]
 
 @patch
-def learnt(self: AWDLSTM) -> dict[str, Tensor]: # By name, sharing the model's memory
+def weights(self: AWDLSTM) -> dict[str, Tensor]: # By name, sharing the model's memory
     "The weights that training changes."
     return self.state_dict()
 
 @patch
-def learn(self: AWDLSTM,
-    weights: dict[str, Tensor], # As from `learnt`
+def put_weights(self: AWDLSTM,
+    weights: dict[str, Tensor], # As from `weights`
 ):
     "Put weights back; raises `RuntimeError` if they are those of another network."
     self.load_state_dict(weights)

@@ -200,7 +200,7 @@ def adapt(self: Transformer,
     inject_adapter_in_model(settings, self.lm)
     for name, p in self.lm.named_parameters(): p.requires_grad_("lora_" in name)
     self.lora = lora
-    if lora.weights: self.learn(lora.weights)
+    if lora.weights: self.put_weights(lora.weights)
     self.train(self.training)
 
 # %% ../../nbs/2_models/transformer.ipynb #7940b40a
@@ -217,19 +217,19 @@ def add_corrections(self: Transformer,
 
 # %% ../../nbs/2_models/transformer.ipynb #56e115b5
 @patch
-def learnt(self: Transformer) -> dict[str, Tensor]: # By name, sharing the model's memory
+def weights(self: Transformer) -> dict[str, Tensor]: # By name, sharing the model's memory
     "The weights that training changes."
     learning = {k: p.detach() for k, p in self.lm.named_parameters() if p.requires_grad or "lora_" in k}
     if not self.lora: return learning
     return {k.replace(".default.weight", ""): p for k, p in learning.items() if "lora_" in k} or self.lora.weights
 
 @patch
-def learn(self: Transformer,
-    weights: dict[str, Tensor], # As from `learnt`
+def put_weights(self: Transformer,
+    weights: dict[str, Tensor], # As from `weights`
 ):
     "Put weights back; raises `KeyError` or `RuntimeError` if they are those of another network."
     with torch.no_grad():
-        for k, p in self.learnt().items(): p.copy_(weights[k])
+        for k, p in self.weights().items(): p.copy_(weights[k])
     self._steps = {}
 
 # %% ../../nbs/2_models/transformer.ipynb #3c45fb7f
@@ -493,5 +493,5 @@ def transformer_of(
         raise ModelError(f"{path}: voice.json describes more than {LARGEST_NETWORK:,} weights; restore it")
     _check_names(_shapes(weights), _shapes(dict(drawn.named_parameters())), path)
     model = Transformer(AutoModelForCausalLM.from_config(described)).eval()
-    model.learn(weights)
+    model.put_weights(weights)
     return model

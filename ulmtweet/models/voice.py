@@ -71,7 +71,7 @@ def save(self: Voice,
     folder: str | Path, # Replaced as a whole if it exists
 ):
     "Write the voice folder in one step; raises `StorageError`."
-    weights = {k: v.to(torch.float16).contiguous() for k, v in self.model.learnt().items()}
+    weights = {k: v.to(torch.float16).contiguous() for k, v in self.model.weights().items()}
     meta = dict(format=FORMAT) | self.meta | dict(architecture=self.model.shape, tokens=self.tokenizer.kind)
     with atomic_folder(folder) as tmp:
         atomic_write(tmp/"model.safetensors", save_tensors(weights))

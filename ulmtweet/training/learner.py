@@ -134,9 +134,6 @@ class StageLearner(LMLearner):
     seed = 0 # Determines dropout and the order of tweets
     resumed = None # A checkpoint from `where`, to go on from
 
-    # callbacks warn when they find their own `learn` here, and a model has a method of that name
-    def _component_attr_filter(self, k): return k != "learn" and super()._component_attr_filter(k)
-
     def _do_fit(self):
         for epoch in range(self.resumed.state["epoch"] if self.resumed else 0, self.n_epoch):
             self.epoch = epoch
@@ -247,9 +244,9 @@ class KeepBest(Callback):
         else: self.waited += 1
         if self.waited >= self.patience or not math.isfinite(value): raise CancelFitException()
 
-    def after_fit(self): self.model.learn(self.weights)
+    def after_fit(self): self.model.put_weights(self.weights)
 
-def _copy_weights(model): return {k: v.detach().clone() for k, v in model.learnt().items()}
+def _copy_weights(model): return {k: v.detach().clone() for k, v in model.weights().items()}
 
 # %% ../../nbs/4_training/learner.ipynb #e1e1df41
 class Report(Callback):
@@ -279,7 +276,7 @@ class Report(Callback):
 def where(self: StageLearner) -> Checkpoint:
     "All that is needed to go on after the batch that was just done."
     model, best, mean_loss = self.model, self.keep_best, self.recorder.smooth_loss
-    tensors = {f"model.{k}": v for k, v in model.learnt().items()}
+    tensors = {f"model.{k}": v for k, v in model.weights().items()}
     tensors |= {f"best.{k}": v for k, v in best.weights.items()} | {"loss": mean_loss.val}
     for i, (h, c) in enumerate(model.state): tensors |= {f"state.{i}.h": h, f"state.{i}.c": c}
     for name, p in model.named_parameters():
@@ -295,7 +292,7 @@ def go_back(self: StageLearner) -> int: # Batches of the epoch that are done
     (tensors, state), self.resumed = (self.resumed.tensors, self.resumed.state), None
     named = lambda prefix: {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     model, best, mean_loss = self.model, self.keep_best, self.recorder.smooth_loss
-    model.learn(named("model."))
+    model.put_weights(named("model."))
     rows = named("state.") # a transformer has none
     model.state = [(rows[f"{i}.h"], rows[f"{i}.c"]) for i in range(len(rows) // 2)]
     for name, p in model.named_parameters():

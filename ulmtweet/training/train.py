@@ -173,7 +173,7 @@ def save(self: Training,
     stage: Checkpoint | None = None, # Where the stage under way is; None means between two stages
 ):
     "Write a checkpoint; raises `StorageError`."
-    tensors = stage.tensors if stage else {f"model.{k}": v for k, v in self.model.learnt().items()}
+    tensors = stage.tensors if stage else {f"model.{k}": v for k, v in self.model.weights().items()}
     state = {k: getattr(self, k) for k in STATE} | dict(fingerprint=self.fingerprint, stage=stage and stage.state)
     save_checkpoint(self.folder, Checkpoint(tensors, state))
 
@@ -207,7 +207,7 @@ def restore(self: Training,
     "Put back what `save` wrote, and say where the training goes on."
     for k in STATE: setattr(self, k, found.state[k])
     weights = {k.removeprefix("model."): v for k, v in found.tensors.items() if k.startswith("model.")}
-    self.model.learn(self.model.learnt() | weights) # those of layers that are frozen still may be left out
+    self.model.put_weights(self.model.weights() | weights) # those of layers that are frozen still may be left out
     stage = found.state["stage"]
     if stage: self.resumed = Checkpoint(found.tensors, stage)
     epoch, batch = (stage["epoch"], stage["batch"]) if stage else (0, 0)
@@ -318,9 +318,9 @@ def finish(self: Training,
     **meta, # Further entries of `voice.json`
 ) -> Voice: # Not saved yet
     "Measure the weights as they will be saved, and describe the voice."
-    n_learnt = sum(w.numel() for w in self.model.learnt().values())
+    n_learnt = sum(w.numel() for w in self.model.weights().values())
     if self.recipe.merge: self.model.merge()
-    self.model.learn({k: w.half().float() for k, w in self.model.learnt().items()})
+    self.model.put_weights({k: w.half().float() for k, w in self.model.weights().items()})
     measure = lambda tweets: bits_per_character(self.model, self.tokenizer, tweets)
     metrics = dict(valid=self.valid, test=measure(self.split.test), before=self.before)
     meta = self.description(metrics) | dict(learnt=n_learnt) | meta
