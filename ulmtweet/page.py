@@ -99,7 +99,7 @@ def save_upload(
 BASES = dict(
     en="Small and quick: it learns how they write, and makes little sense.",
     smollm2="SmolLM2, a transformer that has read the web: it makes more sense, and writes more slowly.")
-USUAL = dict(en=65, smollm2=720) # seconds for 2,000 tweets on two cores, by bench/main_job.py and bench/transformers.py
+USUAL = dict(en=65, smollm2=175) # seconds for 2,000 tweets on two cores, by bench/main_job.py and bench/transformer.py
 
 def bases_here() -> list[str]:
     "The bases that can be offered."
