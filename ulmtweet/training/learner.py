@@ -236,15 +236,15 @@ class KeepBest(Callback):
         patience: int = 2, # Epochs without improvement after which training stops
     ): self.best, self.patience = best, patience
 
-    def before_fit(self): self.weights, self.waited = _copy_weights(self.model), 0
+    def before_fit(self): self.kept, self.waited = _copy_weights(self.model), 0
 
     def after_epoch(self):
         value = self.recorder.values[-1][-1]
-        if value < self.best: self.best, self.weights, self.waited = value, _copy_weights(self.model), 0
+        if value < self.best: self.best, self.kept, self.waited = value, _copy_weights(self.model), 0
         else: self.waited += 1
         if self.waited >= self.patience or not math.isfinite(value): raise CancelFitException()
 
-    def after_fit(self): self.model.put_weights(self.weights)
+    def after_fit(self): self.model.put_weights(self.kept)
 
 def _copy_weights(model): return {k: v.detach().clone() for k, v in model.weights().items()}
 
@@ -277,7 +277,7 @@ def where(self: StageLearner) -> Checkpoint:
     "All that is needed to go on after the batch that was just done."
     model, best, mean_loss = self.model, self.keep_best, self.recorder.smooth_loss
     tensors = {f"model.{k}": v for k, v in model.weights().items()}
-    tensors |= {f"best.{k}": v for k, v in best.weights.items()} | {"loss": mean_loss.val}
+    tensors |= {f"best.{k}": v for k, v in best.kept.items()} | {"loss": mean_loss.val}
     for i, (h, c) in enumerate(model.state): tensors |= {f"state.{i}.h": h, f"state.{i}.c": c}
     for name, p in model.named_parameters():
         tensors |= {f"adam.{name}.{k}": v for k, v in self.opt.opt.state.get(p, {}).items()} # none of frozen ones
@@ -297,7 +297,7 @@ def go_back(self: StageLearner) -> int: # Batches of the epoch that are done
     model.state = [(rows[f"{i}.h"], rows[f"{i}.c"]) for i in range(len(rows) // 2)]
     for name, p in model.named_parameters():
         if means := named(f"adam.{name}."): self.opt.opt.state[p] = means
-    best.weights, best.best, best.waited = named("best."), state["best"], state["waited"]
+    best.kept, best.best, best.waited = named("best."), state["best"], state["waited"]
     self.pct_train, mean_loss.val, mean_loss.count = state["share"], tensors["loss"], state["losses"]
     self.report.began -= state["seconds"]
     return state["batch"]
