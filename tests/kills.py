@@ -19,7 +19,6 @@ import torch
 from conftest import SAMPLE
 from ulmtweet.cli.__main__ import app
 from ulmtweet.models.voice import Voice, training_folder
-from ulmtweet.training.checkpoint import checkpoint_files
 
 
 def outcome(folder):
@@ -90,8 +89,12 @@ def kill_often(kills, folder, seed=0, options=()):
              *options],
             errors))
         process.start()
-        in_a_save = lambda: any(work.glob(f".checkpoint-*.{process.pid}.tmp"))
-        while moment in ("later", "in a save") and process.is_alive() and not checkpoint_files(work): time.sleep(0.01)
+        def there(pattern):
+            try: return any(work.glob(pattern))
+            except FileNotFoundError: return False # the training has just removed its folder: it is finished
+        in_a_save = lambda: there(f".checkpoint-*.{process.pid}.tmp")
+        begun = lambda: there("checkpoint-*.safetensors")
+        while moment in ("later", "in a save") and process.is_alive() and not begun(): time.sleep(0.01)
         process.join(seconds)
         while moment == "in a save" and process.is_alive() and not in_a_save(): time.sleep(0.001)
         process.kill()
