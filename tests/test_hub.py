@@ -410,7 +410,7 @@ def test_a_conversion_that_is_killed_or_fails_leaves_nothing_that_stays(carried,
     with pytest.raises(StorageError, match="No space left"): fetch_smollm2(tmp_path, carried[1])
     assert left(tmp_path) == []
     process = in_a_process(carried, tmp_path)
-    while not list(tmp_path.glob("bases/.smollm2.*.tmp/work/tiny.gguf")) and process.poll() is None: time.sleep(0.005)
+    while not list(tmp_path.glob("bases/.smollm2.*.tmp/parts/tiny.gguf")) and process.poll() is None: time.sleep(0.005)
     process.kill()
     process.communicate()
     monkeypatch.undo()

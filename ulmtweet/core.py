@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ASSETS', 'EMOJI', 'HANDLE', 'WORD', 'INVISIBLE', 'UlmtweetError', 'UsageError', 'DataError', 'ModelError',
-           'StorageError', 'NetworkError', 'home_folder', 'voices_folder', 'set_seed', 'mixed_seed', 'storage_errors',
-           'reading_errors', 'sync_path', 'atomic_write', 'atomic_folder', 'tidy_folder', 'says_something',
-           'sha256_file', 'write_checksums', 'verify_checksums', 'read_json', 'write_json', 'Terminated',
-           'raise_terminated', 'interrupt_noticed', 'describe_seconds']
+           'StorageError', 'NetworkError', 'reason_of', 'home_folder', 'voices_folder', 'set_seed', 'mixed_seed',
+           'storage_errors', 'reading_errors', 'sync_path', 'atomic_write', 'atomic_folder', 'tidy_folder',
+           'says_something', 'sha256_file', 'write_checksums', 'verify_checksums', 'read_json', 'write_json',
+           'Terminated', 'raise_terminated', 'interrupt_noticed', 'describe_seconds']
 
 # %% ../nbs/00_core.ipynb #530ff064
 import contextlib, glob, hashlib, json, os, random, re, shutil, signal, tempfile, threading
@@ -48,6 +48,13 @@ class StorageError(UlmtweetError):
 class NetworkError(UlmtweetError):
     "Something had to be downloaded and couldn't be."
     exit_code = 6
+
+# %% ../nbs/00_core.ipynb #b3177b58
+def reason_of(
+    error: Exception, # That a library has raised
+) -> str: # At most 200 characters
+    "The first line of what an error says, or else its kind."
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 # %% ../nbs/00_core.ipynb #91b70452
 ASSETS = Path(str(files("ulmtweet")/"assets")) # comes with the package: the base `en` and the sample tweets

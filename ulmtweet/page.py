@@ -9,7 +9,7 @@ __all__ = ['TRAININGS', 'BASES', 'USUAL', 'DOWNLOADING', 'probability', 'percent
            'bits_chart_rows', 'stage_rows', 'make_report', 'report_sentences']
 
 # %% ../nbs/7_doors/page.ipynb #9d7aefea
-import html, importlib.util, json, math, os, shutil, subprocess, sys, time
+import html, json, math, os, shutil, subprocess, sys, time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from .core import (ASSETS, ModelError, atomic_write, describe_seconds, home_fold
                            voices_folder)
 from .generation.bulk import FIELDS, as_row, csv_line, file_line
 from .generation.generate import Tweet, explain
-from .models.hub import LIBRARIES
+from .models.hub import missing_libraries
 from .models.voice import Voice, check_name, training_folder
 
 # %% ../nbs/7_doors/page.ipynb #a4785bd2
@@ -103,8 +103,7 @@ USUAL = dict(en=65, smollm2=175) # seconds for 2,000 tweets on two cores, by ben
 
 def bases_here() -> list[str]:
     "The bases that can be offered."
-    extra = all(importlib.util.find_spec(name) for name in LIBRARIES)
-    return [*BASES] if extra else ["en"]
+    return ["en"] if missing_libraries() else [*BASES]
 
 # %% ../nbs/7_doors/page.ipynb #c393ce8a
 def training_takes(

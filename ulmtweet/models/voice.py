@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..core import (ModelError, UsageError, atomic_folder, atomic_write, home_folder, read_json, reading_errors,
                            sha256_file, tidy_folder, verify_checksums, voices_folder, write_checksums, write_json)
-from .awdlstm import AWDLSTM
+from .awdlstm import AWDLSTM, check_shapes
 from .tokens import Tokens, load_tokenizer, unwritten
 from .transformer import Transformer, load_corrected, transformer_of
 
@@ -154,13 +154,7 @@ def check_weights(
     path: str | Path, # Where they come from, for the message
 ):
     "Raise `ModelError` unless these are finite weights of a network of that shape."
-    expected, found = _weight_shapes(**shape), {k: tuple(v.shape) for k, v in weights.items()}
-    if found != expected:
-        name, _ = sorted(set(found.items()) ^ set(expected.items()))[0]
-        raise ModelError(f"{path}: the weights don't fit the network "
-                         f"({name} is {found.get(name)}, expected {expected.get(name)})")
-    if not all(torch.isfinite(v).all() for v in weights.values()):
-        raise ModelError(f"{path}: some weights are not finite; train the voice again")
+    check_shapes(weights, _weight_shapes(**shape), path)
 
 # %% ../../nbs/2_models/voice.ipynb #2a21ff82
 def model_of(
@@ -187,8 +181,6 @@ def _load_transformer(shape, tokenizer, folder):
     if not _is_lora(lora) and not isinstance(config, dict):
         raise ModelError(f"{folder}: voice.json describes no network ({shape}); restore it, or train the voice again")
     weights = {k: w.float() for k, w in _load_weights(path).items()}
-    if not all(torch.isfinite(w).all() for w in weights.values()):
-        raise ModelError(f"{path}: some weights are not finite; train the voice again")
     home = folder.resolve().parent.parent if folder.resolve().parent.name == "voices" else None
     model = load_corrected(lora, weights, path, home) if lora else transformer_of(config, weights, path)
     _check_size(len(model.bias), len(tokenizer), folder)
