@@ -21,7 +21,7 @@ from ..core import UsageError
 @contextmanager
 def report_bar():
     "A progress function for `measure_voice`: a bar on a terminal, a line a step elsewhere."
-    from ulmtweet.page import describe_status
+    from ulmtweet.page.trainings import describe_status
     last = None
     with drawn_bar() as (bar, task):
         def update(status):

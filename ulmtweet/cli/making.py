@@ -60,7 +60,7 @@ def _epoch(row):
 @contextmanager
 def progress_bar():
     "A progress function for `fine_tune` that draws a bar on a terminal, and prints a line an epoch elsewhere."
-    from ulmtweet.page import describe_status
+    from ulmtweet.page.trainings import describe_status
     lines, told, started, last = 0, 0, False, None
     with drawn_bar() as (bar, task):
         def update(status):
@@ -80,7 +80,7 @@ def progress_bar():
 def watched_training(name, home, track=None):
     "A progress function with a bar and a status file, for the time of a training."
     from ulmtweet.models.voice import training_folder
-    from ulmtweet.page import StatusFile
+    from ulmtweet.page.trainings import StatusFile
     from ulmtweet.training.track import tracked
     status_file = StatusFile(training_folder(name, home))
     try:

@@ -40,7 +40,7 @@ def print_voice(
 ):
     "Print a voice's history: a table of its stages with their samples, and its measures."
     from ulmtweet.models.voice import base_in_words
-    from ulmtweet.page import stage_rows
+    from ulmtweet.page.trainings import stage_rows
     for key in ("name", "created", "folder"): print(f"{key}: {meta.get(key)}")
     if meta.get("base"): print(f"base: {base_in_words(meta['base'])}")
     if meta.get("parameters"): print_network(meta)

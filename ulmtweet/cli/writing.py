@@ -93,7 +93,7 @@ def tweet_data(voice, tweet, explain=False):
 def print_pieces(voice, text):
     "Print how probable each piece of a tweet was, and what the voice would rather have written."
     from ulmtweet.generation.generate import explain as explained
-    from ulmtweet.page import percent
+    from ulmtweet.page.cards import percent
     name = lambda piece: repr(piece) if piece else "(end)"
     rather = lambda row: ", ".join(f"{name(piece)} {percent(p)}" for piece, p in row["alternatives"])
     print_table([{"piece": name(r["piece"]), "probability": percent(r["probability"]), "rather": rather(r)}
@@ -102,7 +102,7 @@ def print_pieces(voice, text):
 # %% ../../nbs/7_doors/writing.ipynb #0ff4e75e
 def print_tweets(voice, tweets, explain=False):
     "Print tweets as they come, and return them; with their probability and what is copied if a person is watching."
-    from ulmtweet.page import describe_copied, percent, probability
+    from ulmtweet.page.cards import describe_copied, percent, probability
     watched, printed = sys.stdout is not None and sys.stdout.isatty(), []
     for i, t in enumerate(tweets, 1):
         printed.append(t)
@@ -115,7 +115,7 @@ def print_tweets(voice, tweets, explain=False):
 
 def print_words(found, as_json):
     "Print the likeliest next words."
-    from ulmtweet.page import percent
+    from ulmtweet.page.cards import percent
     if as_json: print_json([dict(word=w, probability=p) for w, p in found])
     else: print_table([{"word": w, "probability": percent(p)} for w, p in found])
 

@@ -1,0 +1,41 @@
+"What several pages show: the voices to choose from, errors."
+from pathlib import Path
+
+import streamlit as st
+
+from ulmtweet.models.voice import Voice, list_voices
+
+
+@st.cache_resource(max_entries=3, show_spinner="Opening the voice ...")
+def open_voice(folder: str, created: str) -> Voice:
+    return Voice.load(folder)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Opening the report ...")
+def _open_judge(folder: str, created: str, reported: float):
+    from ulmtweet.evaluation.kept_judge import learnt_judge
+    return learnt_judge(open_voice(folder, created))
+
+
+def open_judge(meta: dict):
+    "What the last report learnt to tell real from generated; None without a report."
+    report = Path(meta["folder"])/"report.json"
+    return _open_judge(meta["folder"], meta["created"], report.stat().st_mtime) if report.is_file() else None
+
+
+def show_error(message: str):
+    "An error as plain text: it may quote a file, and Markdown could follow its links."
+    st.error("That didn't work:")
+    st.code(message, language=None, wrap_lines=True)
+
+
+def choose_voice() -> dict | None:
+    "The voice that all pages are about, kept in the address; None, with a way out, while there is none."
+    voices = {v["name"]: v for v in list_voices()}
+    if not voices:
+        st.info("There is no voice yet: train one, on your tweets or on the sample.")
+        st.page_link("pages/train.py", label="Train a voice", icon=":material/school:")
+        return None
+    if st.session_state.get("voice") not in voices: # it was deleted meanwhile
+        st.session_state.pop("voice", None)
+    return voices[st.selectbox("Voice", list(voices), key="voice", bind="query-params")]

@@ -1,0 +1,8 @@
+"Play: real or generated?"
+import streamlit as st
+
+from pages.common import choose_voice
+
+st.title("Real or generated?")
+if meta := choose_voice():
+    st.text(meta["name"])
