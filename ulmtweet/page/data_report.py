@@ -8,7 +8,7 @@ __all__ = ['SWITCHES', 'HANDLES', 'USUAL', 'ERRORS', 'KEPT', 'LONGEST_SHOWN', 'T
            'notes_in_words', 'bars_html', 'kept_and_dropped', 'tweet_html', 'example_html', 'details_html']
 
 # %% ../../nbs/7_doors/data_report.ipynb #b6223b15
-import hashlib, html, json, re, subprocess, sys, tempfile, time
+import hashlib, html, json, os, re, subprocess, sys, tempfile, time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -71,8 +71,10 @@ _reports = OrderedDict()
 
 def plain_words(
     message: str, # Of the command line
+    source: str | Path = "", # That was read; where it is kept is nothing to tell
 ) -> str:
     "A message without what one would type in a terminal."
+    if "uploads" in Path(source).parts: message = message.replace(f"{Path(source).parent}{os.sep}", "")
     message = re.sub(r" \((?:`ulmtweet|the voice is kept)[^)]*\)|;? ?choose with --author", "", message)
     return message.removeprefix("error: ")
 
@@ -103,7 +105,8 @@ def read_report(
         command = [sys.executable, "-m", "ulmtweet.cli", "data", "--json", "--home", str(home_folder(home)), *options]
         code, out, said = _run_command([*command, "--", str(source)], progress)
         try: _reports[key] = json.loads(out) # also of tweets that are too few
-        except ValueError: _reports[key] = ERRORS.get(code, DataError)(plain_words(said) or "the reader broke off")
+        except ValueError:
+            _reports[key] = ERRORS.get(code, DataError)(plain_words(said, source) or "the reader broke off")
         while len(_reports) > KEPT: _reports.popitem(last=False)
     found = _reports[key]
     if not isinstance(found, UlmtweetError): return found
@@ -142,7 +145,7 @@ def notes_in_words(
     report: dict, # From `read_report`
 ) -> list[str]: # Sentences
     "What there is to know about the file, but what the page asks anyway."
-    return [plain_words(n) for n in report["notes"] if "--author" not in n and "--base" not in n]
+    return [plain_words(n) for n in report["notes"] if "--" not in n]
 
 # %% ../../nbs/7_doors/data_report.ipynb #f633acbb
 def bars_html(

@@ -10,7 +10,7 @@ __all__ = ['BASES', 'USUAL', 'NO_STATUS', 'UNUSED', 'DOWNLOADING', 'FINDING', 'N
            'training_steps', 'steps_html', 'bits_chart_rows', 'bits_in_words', 'stage_rows', 'found_rate']
 
 # %% ../../nbs/7_doors/trainings.ipynb #87b562cb
-import json, math, os, shutil, signal, subprocess, sys, time
+import html, json, math, os, shutil, signal, subprocess, sys, time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -50,7 +50,7 @@ def describe_base(
 ) -> str:
     "What a base is good for, and how long it takes."
     seconds = training_takes(base, voices) * tweets / 2000
-    return f"{BASES[base]} About {describe_seconds(seconds)} for {tweets:,} tweets on this computer."
+    return f"{BASES[base]} About {describe_seconds(seconds)} for {tweets:,} tweets."
 
 # %% ../../nbs/7_doors/trainings.ipynb #7d50beb9
 def check_free(
@@ -293,11 +293,12 @@ def steps_html(
     "Steps as a list."
     items = ""
     for step in steps:
-        bits = f", {step['bits']:.2f} bits per character" if step["bits"] else ""
+        bits = f", {step['bits']:.2f} bits" if step["bits"] else ""
         weight = "600" if step["state"] == "now" else "400"
-        items += (f'<li style="font-weight: {weight}"{" aria-current=step" * (step["state"] == "now")}>'
-                  f'<span aria-hidden="true" style="display: inline-block; width: 1.4rem">{MARKS[step["state"]]}</span>'
-                  f'{step["name"]}{bits} <span style="font-size: .85rem; opacity: .85">({step["state"]})</span></li>')
+        current = " aria-current=step" * (step["state"] == "now")
+        items += (f'<li style="font-weight: {weight}; display: flex"{current}>'
+                  f'<span aria-hidden="true" style="flex: 0 0 1.4rem">{MARKS[step["state"]]}</span>'
+                  f'<span>{html.escape(step["name"])}{bits} <small>({step["state"]})</small></span></li>')
     return f'<ol style="list-style: none; padding: 0; margin: 0">{items}</ol>'
 
 # %% ../../nbs/7_doors/trainings.ipynb #882c3c05
@@ -331,9 +332,12 @@ def stage_rows(
 
 # %% ../../nbs/7_doors/trainings.ipynb #460a250f
 RATE_CHART = dict(layer=[
-    dict(mark="line", encoding=dict(x=dict(field="learning rate", type="quantitative", scale=dict(type="log")),
-                                    y=dict(field="loss", type="quantitative", scale=dict(zero=False)))),
-    dict(mark=dict(type="rule", strokeDash=[4, 4]), encoding=dict(x=dict(field="taken", type="quantitative")))])
+    dict(mark="line", encoding=dict(
+        x=dict(field="learning rate", type="quantitative", scale=dict(type="log"),
+               axis=dict(title="learning rate", grid=False, tickCount=4)),
+        y=dict(field="loss", type="quantitative", scale=dict(zero=False)))),
+    dict(mark=dict(type="rule", strokeDash=[4, 4], color="#888"), encoding=dict(
+        x=dict(field="taken", type="quantitative")))])
 
 def found_rate(
     name: str, # Of the voice
