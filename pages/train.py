@@ -1,12 +1,11 @@
 "Train: somebody's tweets become a voice."
 import html, time
-from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
 
-from pages.common import show_error
-from ulmtweet.core import ASSETS, UlmtweetError, describe_seconds, read_json, voices_folder
+from pages.common import errors_shown, show_error
+from ulmtweet.core import ASSETS, describe_seconds, read_json, voices_folder
 from ulmtweet.models.voice import list_voices
 from ulmtweet.page.data_report import (HANDLES, SWITCHES, USUAL, bars_html, dates_in_words, details_html, example_html,
                                        how_well, keep_upload, kept_and_dropped, notes_in_words, read_report,
@@ -33,15 +32,6 @@ HINTS = dict(path="Also for archives of more than 200 MB.",
 BASE_NAMES = dict(en="The small base", smollm2="The big base")
 GENERATED = ("Everything a voice writes is generated. Never pass it off as something a person said, and leave private "
              "people alone who haven't agreed.")
-
-
-@contextmanager
-def errors_shown():
-    "Errors as sentences, in dialogs and fragments too, which app.py doesn't see; the rest of the page stays."
-    try:
-        yield
-    except UlmtweetError as error:
-        show_error(str(error))
 
 
 # Trainings under way, and those that have ended
@@ -153,10 +143,11 @@ def show_welcome():
 
 def choose_source() -> tuple[str, object] | None:
     "Where the tweets are, and a stamp that changes with every look at them; None as long as nothing is chosen."
+    begun = st.session_state.get("begun", 0) # after each training the choice begins anew, and its card is in sight
     place = st.segmented_control("Where are the tweets?", list(PLACES), default="file", required=True,
-                                 format_func=PLACES.get, key="place")
+                                 format_func=PLACES.get, key=f"place-{begun}")
     if place == "file":
-        return choose_file()
+        return choose_file(f"file-{begun}")
     if place == "sample":
         return SAMPLE, None
     label, example = ASKED[place]
@@ -169,8 +160,8 @@ def choose_source() -> tuple[str, object] | None:
     return (source, stamp) if source and at == place else None
 
 
-def choose_file() -> tuple[str, object] | None:
-    upload = st.file_uploader("Drop your tweets here")
+def choose_file(key: str) -> tuple[str, object] | None:
+    upload = st.file_uploader("Drop your tweets here", key=key)
     st.caption("An X archive as it comes; an export of Mastodon, Bluesky or Threads; a table, JSON, or text with a "
                "tweet a line. Private messages, likes and deleted tweets in an archive are never opened.")
     with st.expander("How do I get my tweets from X?", icon=":material/help:"):
@@ -276,7 +267,9 @@ def ask_consent(*job):
 
 def start(sources: list, name: str, base: str, options: list[str]):
     launch_training(sources, name, base=base, options=options)
-    st.session_state.voice = name
+    st.session_state.begun = st.session_state.get("begun", 0) + 1
+    st.session_state.pop("looked", None)
+    st.toast("The training has begun.", icon=":material/school:")
     st.rerun()
 
 
