@@ -11,9 +11,9 @@ from ulmtweet.page.data_report import (HANDLES, SWITCHES, USUAL, bars_html, date
                                        how_well, keep_upload, kept_and_dropped, notes_in_words, read_report,
                                        reading_options, tweet_html, typed_source)
 from ulmtweet.page.trainings import (BITS_CHART, RATE_CHART, bases_here, bits_chart_rows, bits_in_words, check_free,
-                                     describe_base, describe_status, forget_training, found_rate, free_name, is_busy,
-                                     known_trainings, launch_training, remove_uploads, resume_training, steps_html,
-                                     stop_training, training_steps, training_takes)
+                                     describe_base, describe_status, finished_in_words, forget_training, found_rate,
+                                     free_name, is_busy, known_trainings, launch_training, remove_uploads,
+                                     resume_training, steps_html, stop_training, training_steps, training_takes)
 
 SAMPLE = str(ASSETS/"sample_tweets.csv")
 PLACES = dict(file="A file", path="On this computer", kaggle="Kaggle", bluesky="Bluesky", mastodon="Mastodon", x="X",
@@ -117,7 +117,8 @@ def show_samples(status: dict):
 
 def show_finished(name: str):
     meta = read_json(voices_folder()/name/"voice.json")
-    st.success(f"The voice is ready. It learnt from {meta['counts']['train']:,} tweets, and says (generated):")
+    st.success(finished_in_words(meta))
+    st.caption("It says (generated):")
     for sample in meta["stages"][-1]["samples"]:
         st.html(tweet_html(sample["text"]))
     if st.button("Write with it", key=f"write-{name}", icon=":material/edit:", type="primary", width="stretch"):
@@ -152,7 +153,7 @@ def choose_source() -> tuple[str, object] | None:
         return SAMPLE, None
     label, example = ASKED[place]
     with st.form(f"source-{place}", border=False):
-        typed = st.text_input(label, placeholder=example, help=HINTS[place], max_chars=1000)
+        typed = st.text_input(label, placeholder=example, max_chars=1000)
         if st.form_submit_button("Look at the tweets"):
             st.session_state.looked = place, typed_source(place, typed), time.time()
     st.caption(HINTS[place])

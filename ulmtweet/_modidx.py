@@ -1542,6 +1542,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'ulmtweet/page/trainings.py'),
                                          'ulmtweet.page.trainings.describe_status': ( '7_doors/trainings.html#describe_status',
                                                                                       'ulmtweet/page/trainings.py'),
+                                         'ulmtweet.page.trainings.finished_in_words': ( '7_doors/trainings.html#finished_in_words',
+                                                                                        'ulmtweet/page/trainings.py'),
                                          'ulmtweet.page.trainings.forget_training': ( '7_doors/trainings.html#forget_training',
                                                                                       'ulmtweet/page/trainings.py'),
                                          'ulmtweet.page.trainings.found_rate': ( '7_doors/trainings.html#found_rate',

@@ -76,6 +76,7 @@ def plain_words(
     "A message without what one would type in a terminal."
     if "uploads" in Path(source).parts: message = message.replace(f"{Path(source).parent}{os.sep}", "")
     message = re.sub(r" \((?:`ulmtweet|the voice is kept)[^)]*\)|;? ?choose with --author", "", message)
+    message = re.sub("; repeat its command.*", "; throw it away, and train again", message) # of an unfinished training
     return message.removeprefix("error: ")
 
 def _run_command(command, progress):

@@ -7,7 +7,8 @@ __all__ = ['BASES', 'USUAL', 'START', 'NO_STATUS', 'UNUSED', 'DOWNLOADING', 'FIN
            'RATE_CHART', 'bases_here', 'training_takes', 'describe_base', 'check_free', 'free_name', 'write_job',
            'launch_training', 'resume_training', 'stop_training', 'forget_training', 'training_status',
            'known_trainings', 'is_busy', 'remove_uploads', 'remove_leftovers', 'StatusFile', 'describe_status',
-           'training_steps', 'steps_html', 'bits_chart_rows', 'bits_in_words', 'stage_rows', 'found_rate']
+           'training_steps', 'steps_html', 'bits_chart_rows', 'bits_in_words', 'stage_rows', 'finished_in_words',
+           'found_rate']
 
 # %% ../../nbs/7_doors/trainings.ipynb #87b562cb
 import html, json, math, os, shutil, signal, subprocess, sys, time
@@ -118,9 +119,11 @@ def resume_training(
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> subprocess.Popen:
     "Go on with a training that was stopped or killed; raises `StorageError`, `UsageError`."
-    try: job = read_json(trainings_folder(home)/check_name(name)/"training.json")
-    except ModelError: raise UsageError(f"there is no training of {name} to go on with; start it again") from None
-    return _start({k: job[k] for k in ("name", "sources", "base", "options")}, home)
+    job = _read(trainings_folder(home)/check_name(name)/"training.json")
+    try: job = {k: job[k] for k in ("name", "sources", "base", "options")}
+    except KeyError:
+        raise UsageError(f"what the training of {name} was is lost; throw it away, and train again") from None
+    return _start(job, home)
 
 # %% ../../nbs/7_doors/trainings.ipynb #b45d5892
 def stop_training(
@@ -330,6 +333,17 @@ def stage_rows(
     rounded = lambda bits: None if bits is None else round(bits, 3)
     return [{"stage": s["name"], "epochs": s["epochs"], "seconds": round(s["seconds"]),
              "bits per character": rounded(s["bits_per_character"])} for s in meta["stages"] + newest]
+
+# %% ../../nbs/7_doors/trainings.ipynb #04f05b97
+def finished_in_words(
+    meta: dict, # The content of a `voice.json`
+) -> str:
+    "What a finished training has brought."
+    before, after = meta["metrics"]["before"], meta["metrics"]["test"]["bits_per_character"]
+    learnt = f"The voice is ready. It learnt from {meta['counts']['train']:,} tweets"
+    if not before or after >= before["bits_per_character"]: return learnt + "."
+    easier = 1 - after / before["bits_per_character"]
+    return f"{learnt}. The newest ones, which it had never seen, surprise it {easier:.0%} less than before."
 
 # %% ../../nbs/7_doors/trainings.ipynb #460a250f
 RATE_CHART = dict(layer=[
