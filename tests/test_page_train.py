@@ -266,7 +266,8 @@ def test_from_a_file_to_a_voice_with_everything_that_happens_between(tmp_path, t
         page.get_by_role("button", name="Stop").wait_for()
         assert page.get_by_role("dialog").count() == 0
 
-        other = page.context.browser.new_page(viewport=dict(width=390, height=844)) # a second tab, on a phone
+        phone = dict(viewport=dict(width=390, height=844), color_scheme="dark")
+        other = page.context.browser.new_page(**phone) # a second tab, on a phone by night
         other.set_default_timeout(300_000)
         go(other, address)
         other.get_by_role("button", name="Stop").wait_for() # it shows the first tab's training
