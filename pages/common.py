@@ -1,8 +1,10 @@
 "What several pages show: the voices to choose from, errors."
+from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
 
+from ulmtweet.core import UlmtweetError
 from ulmtweet.models.voice import Voice, list_voices
 
 
@@ -27,6 +29,15 @@ def show_error(message: str):
     "An error as plain text: it may quote a file, and Markdown could follow its links."
     st.error("That didn't work:")
     st.code(message, language=None, wrap_lines=True)
+
+
+@contextmanager
+def errors_shown():
+    "For fragments and dialogs, which run by themselves: an error becomes a sentence."
+    try:
+        yield
+    except UlmtweetError as error:
+        show_error(str(error))
 
 
 def choose_voice() -> dict | None:

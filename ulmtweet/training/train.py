@@ -232,7 +232,8 @@ def tell(self: Training,
     share = min(done / total, 1.)
     if seconds_left is None: seconds_left = self.seconds * (1 - share)
     number = self.stages.index(stage) + 1 if stage else len(self.done)
-    self.progress(dict(state=state, name=self.name, stage=number, stages=len(self.stages),
+    names = [s.name for s in self.stages]
+    self.progress(dict(state=state, name=self.name, stage=number, stages=len(names), stage_names=names,
                        stage_name=stage.name if stage else "", fraction=share, log=self.log, done=self.done,
                        seconds_left=seconds_left))
 
@@ -502,12 +503,17 @@ def start_training(
     training.seconds = estimate_seconds(training)
     training.tell(FINDING if training.finder_steps else TRAINING)
     training.rate = training.recipe.lr
-    if training.rate is None: atomic_write(training.folder/"lr_find.png", plot_rate(training.find_rate()))
+    if training.rate is None: _keep_rate(training, training.find_rate())
     if not training.scratch:
         model, tokenizer, split = training.model, training.tokenizer, training.split
         training.before = bits_per_character(model, tokenizer, split.test)
         training.best = quick_measure(model, tokenizer, split.valid)["bits_per_character"]
     training.save()
+
+def _keep_rate(training, found):
+    "The finder's plot for the voice, and its points for the page."
+    atomic_write(training.folder/"lr_find.png", plot_rate(found))
+    write_json(training.folder/"lr_find.json", dict(rates=found.rates, losses=found.losses, rate=training.rate))
 
 def estimate_seconds(
     training: Training, # From `prepare_training`
