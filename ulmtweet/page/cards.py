@@ -90,7 +90,8 @@ def card(
 ) -> str: # HTML
     "A tweet in the manner of a timeline."
     safe = html.escape
-    small = "".join(f'<span title="{safe(full)}">{safe(word)}</span>' for word, full in notes)
+    small = "".join(f'<span title="{safe(full)}">{safe(word)}<span class="tweet-unseen">: {safe(full)}</span></span>'
+                    for word, full in notes)
     return (f'<div class="tweet tweet-{kind}" style="--hue: {hue(name)}"><div class="tweet-picture" aria-hidden="true">'
             f'{safe(initials(name))}</div><div class="tweet-body"><span class="tweet-name">{safe(name)}</span>'
             f'<span class="tweet-label">{safe(label)}</span><div class="tweet-text" dir="auto">{safe(text)}</div>'
