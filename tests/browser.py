@@ -12,12 +12,12 @@ SHOTS = os.environ.get("ULMTWEET_SHOTS") # a folder, to look at what the tests s
 
 
 @contextmanager
-def server(home):
+def server(home, script="app.py"):
     "A Streamlit server over a home folder; gives its address and process."
     with socket.socket() as s:
         s.bind(("localhost", 0))
         port = s.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py",
+    command = [sys.executable, "-m", "streamlit", "run", str(script),
                "--server.headless", "true", "--server.port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "ULMTWEET_HOME": str(home)},
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

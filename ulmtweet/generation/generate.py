@@ -281,9 +281,12 @@ def without_twins(
         yield tweet
 
 # %% ../../nbs/3_generation/generate.ipynb #b0142657
-def _drawn(voice, prompt, numbers, sampling, seed, bs, known):
+def _drawn(voice, prompt, numbers, sampling, seed, bs, known, watch):
     "The tweets with some numbers, each text once, without the `known` ones."
-    samples = sample_tweets(voice, ((i, prompt) for i in numbers), sampling, seed, bs)
+    samples = []
+    for i, tweet in sample_tweets(voice, ((i, prompt) for i in numbers), sampling, seed, bs):
+        if watch: watch(tweet)
+        samples.append((i, tweet))
     new = [t for _, t in sorted(samples, key=lambda s: s[0]) if t and t.text not in known]
     return list({t.text: t for t in reversed(new)}.values())[::-1]
 
@@ -302,6 +305,7 @@ def generate_tweets(
     bs: int = 512, # Tweets at a time; changes speed, not the result
     judge: Callable[[list[str]], Sequence[float]] | None = None, # How probably each is real: `judge.learnt_judge`
     viable: bool = False, # Whether the judge has to take them for real
+    watch: Callable[[Tweet | None], object] | None = None, # Called with each sample as it is written
 ) -> list[Tweet]: # At most `n`, the best first
     "What would they tweet next? Raises `UsageError`."
     if n < 1: raise UsageError(f"n is {n}; expected 1 or more tweets")
@@ -310,7 +314,7 @@ def generate_tweets(
     best, drawn, draw = [], 0, n + min(SPARE * n, MOST_SPARE)
     while len(best) < n and drawn < most:
         numbers = range(drawn, min(drawn + draw, most))
-        new = _drawn(voice, prompt, numbers, sampling, seed, bs, found)
+        new = _drawn(voice, prompt, numbers, sampling, seed, bs, found, watch)
         if judge and new: real |= zip((t.text for t in new), judge([t.text for t in new]))
         found |= {t.text: t for t in new if not viable or not judge or real[t.text] > 0.5}
         candidates = list(found.values())
