@@ -1,10 +1,10 @@
 """The page: write as somebody, train a voice, judge it, play against it.
 
-`streamlit run app.py`. Widgets only, here and in `pages/`; what they show is made in `ulmtweet/page/`.
+`streamlit run app.py`. Widgets only, here and in `rooms/`; what they show is made in `ulmtweet/page/`.
 """
 import streamlit as st
 
-from pages.common import show_error
+from rooms.common import show_error
 from ulmtweet.core import UlmtweetError
 from ulmtweet.page.trainings import remove_leftovers
 
@@ -19,11 +19,11 @@ def tidy_up():
 
 
 tidy_up()
-here = st.navigation([st.Page("pages/write.py", title="Write", icon=":material/edit:", default=True),
-                      st.Page("pages/train.py", title="Train", icon=":material/school:"),
-                      st.Page("pages/judge.py", title="Judge", icon=":material/balance:"),
-                      st.Page("pages/play.py", title="Play", icon=":material/casino:"),
-                      st.Page("pages/about.py", title="About", icon=":material/info:")], position="top")
+here = st.navigation([st.Page("rooms/write.py", title="Write", icon=":material/edit:", default=True),
+                      st.Page("rooms/train.py", title="Train", icon=":material/school:"),
+                      st.Page("rooms/judge.py", title="Judge", icon=":material/balance:"),
+                      st.Page("rooms/play.py", title="Play", icon=":material/casino:"),
+                      st.Page("rooms/about.py", title="About", icon=":material/info:")], position="top")
 try:
     here.run()
 except UlmtweetError as error:

@@ -118,7 +118,7 @@ def test_notebooks_show_no_warnings_or_paths_of_a_machine():
 def test_nothing_can_unpickle():
     allowed = { # fastai's download is read by an unpickler that knows no classes, and by torch's restricted reader
         "bases.py": {"pickle", "class WordsOnly(pickle.Unpickler)", "pickle.UnpicklingError", "weights_only=True"}}
-    for path in [ROOT/"app.py", *(ROOT/"pages").glob("*.py"), *(ROOT/"ulmtweet").rglob("*.py")]:
+    for path in [ROOT/"app.py", *(ROOT/"rooms").glob("*.py"), *(ROOT/"ulmtweet").rglob("*.py")]:
         found = set()
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import | ast.ImportFrom):

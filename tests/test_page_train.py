@@ -41,7 +41,7 @@ def put_training(home, name, said="", status=None, number=1):
 
 
 def room():
-    app = AppTest.from_file(ROOT/"app.py", default_timeout=60).run().switch_page("pages/train.py").run()
+    app = AppTest.from_file(ROOT/"app.py", default_timeout=60).run().switch_page("rooms/train.py").run()
     assert not app.exception
     return app
 

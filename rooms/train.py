@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.common import errors_shown, show_error
+from rooms.common import errors_shown, show_error
 from ulmtweet.core import ASSETS, describe_seconds, read_json, voices_folder
 from ulmtweet.models.voice import list_voices
 from ulmtweet.page.data_report import (HANDLES, SWITCHES, USUAL, bars_html, dates_in_words, details_html, example_html,
@@ -124,7 +124,7 @@ def show_finished(name: str):
     if st.button("Write with it", key=f"write-{name}", icon=":material/edit:", type="primary", width="stretch"):
         forget_training(name)
         st.session_state.voice = name
-        st.switch_page("pages/write.py")
+        st.switch_page("rooms/write.py")
 
 
 # A new voice

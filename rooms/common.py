@@ -45,7 +45,7 @@ def choose_voice() -> dict | None:
     voices = {v["name"]: v for v in list_voices()}
     if not voices:
         st.info("There is no voice yet: train one, on your tweets or on the sample.")
-        st.page_link("pages/train.py", label="Train a voice", icon=":material/school:")
+        st.page_link("rooms/train.py", label="Train a voice", icon=":material/school:")
         return None
     if st.session_state.get("voice") not in voices: # it was deleted meanwhile
         st.session_state.pop("voice", None)

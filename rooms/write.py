@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from pages.common import choose_voice, open_judge, open_voice
+from rooms.common import choose_voice, open_judge, open_voice
 from ulmtweet.core import ASSETS, UsageError
 from ulmtweet.generation.engine import Sampling
 from ulmtweet.generation.generate import READERS, SPARE, Tweet, clean_prompt, first_tweets, generate_tweets

@@ -1,7 +1,7 @@
 "Play: real or generated?"
 import streamlit as st
 
-from pages.common import choose_voice
+from rooms.common import choose_voice
 
 st.title("Real or generated?")
 if meta := choose_voice():

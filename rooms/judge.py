@@ -3,7 +3,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.common import choose_voice, open_voice
+from rooms.common import choose_voice, open_voice
 from ulmtweet.models.voice import base_in_words, is_transformer
 from ulmtweet.page.judged import make_report, report_sentences
 from ulmtweet.page.trainings import stage_rows
