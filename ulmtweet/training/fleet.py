@@ -7,7 +7,7 @@ __all__ = ['LIBRARIES', 'A_WEIGHT', 'WORK', 'LEFT_OUT', 'TO_DO', 'STARTING', 'DO
            'fresh_base', 'task_memory', 'task_key', 'made_by', 'status_file', 'train_person', 'Fleet', 'train_fleet']
 
 # %% ../../nbs/4_training/fleet.ipynb #ab77de04
-import copy, functools, hashlib, json, time
+import copy, functools, hashlib, json, shutil, time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,8 @@ import torch
 from fastcore.basics import patch
 from filelock import FileLock
 
-from ..core import ModelError, UsageError, atomic_write, read_json, voices_folder, write_json
+from ..core import (ModelError, UlmtweetError, UsageError, atomic_write, read_json, voices_folder,
+                           write_json)
 from ..data.clean import CleanOptions
 from ..data.people import Person, read_people
 from ..generation.bulk import csv_line
@@ -246,12 +247,11 @@ def train_fleet(
     folder, home = Path(folder).expanduser().absolute(), home and str(home)
     fleet = Fleet(folder, plan, plan.choices(home))
     with training_lock(folder, "a fleet", lambda whose: progress(fleet.status(f"{WAITING} {whose}"))):
-        read_people(sources, folder/WORK, plan.cleaning, by_author, column, home,
-                    lambda person: (fleet.add(person), progress(fleet.status("reading"))))
-        to_do = fleet.check(overwrite)
-        if to_do: fleet.record()
-        _train_all(fleet, to_do, place, home, overwrite, progress)
-        fleet.record()
+        try:
+            read_people(sources, folder/WORK, plan.cleaning, by_author, column, home,
+                        lambda person: (fleet.add(person), progress(fleet.status("reading"))))
+            _train_all(fleet, fleet.check(overwrite), place, home, overwrite, progress)
+        except UlmtweetError: fleet.tidy(); raise
         fleet.tidy()
     progress(fleet.status(DONE))
     return [*fleet.rows.values()]
@@ -265,12 +265,12 @@ def _train_all(fleet, to_do, place, home, overwrite, progress):
         fleet.look(running)
         progress(fleet.status("training"))
     tasks = {name: (name, str(fleet.folder), fleet.key(name), fleet.plan, home, overwrite) for name in to_do}
-    if tasks: run_tasks(train_person, tasks, place(), done, watch)
+    if tasks:
+        fleet.record() # of the plan, before anything is made by it
+        run_tasks(train_person, tasks, place(), done, watch)
+    fleet.record()
 
 @patch
 def tidy(self: Fleet):
-    "Remove what only trainings needed."
-    failed = [name for name, row in self.rows.items() if row["state"] == FAILED]
-    for path in (self.folder/WORK).glob("*"):
-        if path.stem not in failed: path.unlink()
-    if not failed: (self.folder/WORK).rmdir()
+    "Remove what only trainings needed; the next call makes it again."
+    shutil.rmtree(self.folder/WORK, ignore_errors=True)
