@@ -8,8 +8,10 @@ import torch
 from conftest import PROGRAM, SAMPLE, failed, run
 from kills import PRELOADED, equal, outcome
 from test_training import limit
-from ulmtweet.core import read_json
+from ulmtweet.core import ASSETS, read_json, sha256_file
 from ulmtweet.data.sources import read_tweets
+from ulmtweet.generation.engine import Sampling
+from ulmtweet.generation.shards import records, write_shards
 from ulmtweet.models.awdlstm import AWDLSTM
 from ulmtweet.models.tokens import train_char
 from ulmtweet.models.voice import Voice
@@ -112,21 +114,42 @@ def test_a_full_disk_in_one_task_leaves_the_others(crowd, straight, tmp_path):
     assert same(tmp_path, straight, names(3)) is True
 
 
+class Deadly(Local):
+    "Workers of whom one is killed now and then."
+    def __init__(self, kills, context):
+        super().__init__(2, retries=100, context=context)
+        self.kills, self.rng, self.killed = kills, random.Random(0), set()
+
+    def ready(self, seconds):
+        found = super().ready(self.rng.uniform(0, 0.3))
+        busy = [w.process.pid for w in self.pool if w.task is not None]
+        if busy and len(self.killed) < self.kills:
+            self.killed.add(victim := self.rng.choice(busy))
+            os.kill(victim, signal.SIGKILL)
+        return found
+
+
 @pytest.mark.slow
 def test_twenty_kills_of_workers(crowd, straight, quick, tmp_path):
-    rng, killed, places = random.Random(0), [], []
-    def place():
-        places.append(Local(2, retries=100, context=quick))
-        return places[0]
-    def kill(status):
-        busy = [w for p in places for w in p.pool if w.task is not None]
-        if not busy or len(killed) == 20: return
-        time.sleep(rng.uniform(0, 0.3))
-        killed.append(rng.choice(busy).process.pid)
-        os.kill(killed[-1], signal.SIGKILL)
-    rows = train_fleet(people(crowd, 4), tmp_path, plan(crowd, checkpoint_seconds=0), place=place, progress=kill)
-    assert len(killed) == 20 and len(set(killed)) > 15 and {r["state"] for r in rows} == {"finished"}
+    place = Deadly(20, quick)
+    rows = train_fleet(people(crowd, 4), tmp_path, plan(crowd, checkpoint_seconds=0), place=lambda: place)
+    assert len(place.killed) == 20 and {r["state"] for r in rows} == {"finished"}
     assert same(tmp_path, straight, names(4)) is True
+
+
+@pytest.mark.slow
+def test_shards_are_the_same_whoever_is_killed(quick, tmp_path):
+    ask = dict(n=600, shards=6, prompts=["I", "The van"], sampling=Sampling(max_tokens=20), seed=5)
+    for folder in ("one", "many"): (tmp_path/folder).mkdir()
+    place = Deadly(6, quick)
+    one = write_shards(ASSETS/"en", tmp_path/"one"/"t.jsonl", place=Here, **ask)
+    many = write_shards(ASSETS/"en", tmp_path/"many"/"t.jsonl", place=lambda: place, **ask)
+    assert len(place.killed) == 6 and one == many and [p.name for p in (tmp_path/"many").glob(".*")] == []
+    for row in one["shards"]:
+        a, b = ((tmp_path/folder/row["file"]).read_bytes() for folder in ("one", "many"))
+        assert a == b and sha256_file(tmp_path/"one"/row["file"]) == row["sha256"]
+    texts = [t.casefold() for s in one["shards"] for i, (t, _) in enumerate(records(tmp_path/"one"/s["file"])) if i]
+    assert len(texts) == len(set(texts)) == sum(s["tweets"] for s in one["shards"])
 
 
 def processes_of(pid):
@@ -184,8 +207,7 @@ def test_two_hundred_people_need_no_more_than_twenty(crowd, quick, tmp_path):
         n = sum(r["state"] == "finished" for r in status["rows"])
         memory = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
         if n: seen[n] = memory, len(os.listdir("/proc/self/fd"))
-    quickly = plan(crowd, 1)
-    quickly = Plan(quickly.base, recipe=Recipe(lr=1e-2, epochs=1, all_at_once=True))
+    quickly = Plan(str(crowd/"tiny"), recipe=Recipe(lr=1e-2, epochs=1, all_at_once=True))
     train_fleet(people(crowd, 200), tmp_path, quickly, place=lambda: Local(2, context=quick), progress=look)
     early, late = seen[min(n for n in seen if n >= 20)], seen[200]
     assert late[0] < 1.2 * early[0] and late[0] - early[0] < 50_000_000 and late[1] <= early[1], (early, late)
