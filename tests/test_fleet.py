@@ -215,7 +215,9 @@ def test_two_hundred_people_need_no_more_than_twenty(crowd, quick, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_machine_is_lost(crowd, straight, tmp_path):
+def test_a_machine_is_lost(crowd, straight, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_worker_niceness", "0") # by default Ray's workers wait for all other tests
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
     small, gone = dict(num_cpus=1, object_store_memory=80_000_000), []
