@@ -16,8 +16,8 @@ import torch
 from fastcore.basics import patch
 from filelock import FileLock
 
-from ..core import (ModelError, UlmtweetError, UsageError, atomic_write, read_json, voices_folder,
-                           write_json)
+from ..core import (ModelError, UlmtweetError, UsageError, atomic_write, home_folder, read_json,
+                           voices_folder, write_json)
 from ..data.clean import CleanOptions
 from ..data.people import Person, read_people
 from ..generation.bulk import csv_line
@@ -244,7 +244,8 @@ def train_fleet(
     progress: Callable[[dict], None] = lambda status: None, # Called with the status of a `Fleet`
 ) -> list[dict]: # Everybody's row, with `FIELDS`
     "Make many people's voices, or go on with them; raises what is wrong with the whole."
-    folder, home = Path(folder).expanduser().absolute(), home and str(home)
+    folder, home = home_folder(folder), home and str(home_folder(home))
+    if Path(plan.base).is_dir() and plan.base != "en": plan = replace(plan, base=str(Path(plan.base).absolute()))
     fleet = Fleet(folder, plan, plan.choices(home))
     with training_lock(folder, "a fleet", lambda whose: progress(fleet.status(f"{WAITING} {whose}"))):
         try:
