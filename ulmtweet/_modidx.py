@@ -834,6 +834,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'ulmtweet.generation.bulk._fill': ('3_generation/bulk.html#_fill', 'ulmtweet/generation/bulk.py'),
                                           'ulmtweet.generation.bulk.as_row': ( '3_generation/bulk.html#as_row',
                                                                                'ulmtweet/generation/bulk.py'),
+                                          'ulmtweet.generation.bulk.check_path': ( '3_generation/bulk.html#check_path',
+                                                                                   'ulmtweet/generation/bulk.py'),
                                           'ulmtweet.generation.bulk.csv_line': ( '3_generation/bulk.html#csv_line',
                                                                                  'ulmtweet/generation/bulk.py'),
                                           'ulmtweet.generation.bulk.file_head': ( '3_generation/bulk.html#file_head',

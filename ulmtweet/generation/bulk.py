@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIELDS', 'MAX_SAMPLES', 'AT_ONCE', 'as_row', 'csv_line', 'file_head', 'file_line', 'file_texts', 'TweetFile',
-           'text_key', 'tweets_origin', 'most_samples', 'write_tweets']
+           'check_path', 'text_key', 'tweets_origin', 'most_samples', 'write_tweets']
 
 # %% ../../nbs/3_generation/bulk.ipynb #84a8a18a
 import csv, hashlib, io, json, os, time
@@ -92,14 +92,18 @@ class TweetFile:
             except BaseException: self._unlock(); raise
 
 # %% ../../nbs/3_generation/bulk.ipynb #709371a3
+def check_path(
+    path: Path, # Of a file to be written
+):
+    "Raise `UsageError` or `StorageError` if tweets can't be written there."
+    if path.suffix.lower() not in (".jsonl", ".csv", ".txt"):
+        raise UsageError(f"the file is {path}; expected a name that ends in .jsonl, .csv or .txt")
+    if not path.parent.is_dir():
+        raise StorageError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another place")
+
 @patch
 def _check_path(self: TweetFile, overwrite):
-    "Raise an error if a file with this name can't be written."
-    if self.kind not in (".jsonl", ".csv", ".txt"):
-        raise UsageError(f"the file is {self.path}; expected a name that ends in .jsonl, .csv or .txt")
-    if not self.path.parent.is_dir():
-        raise StorageError(f"cannot write {self.path}: there is no folder {self.path.parent}; "
-                           "make it, or choose another place")
+    check_path(self.path)
     if self.path.exists() and not overwrite:
         raise UsageError(f"{self.path} is there already; choose another name, or replace it with --overwrite")
 

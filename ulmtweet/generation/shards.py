@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 
 from ..core import (UlmtweetError, UsageError, read_json, sha256_file, storage_errors, sync_path,
                            write_json)
-from .bulk import csv_line, tweets_origin, file_texts, most_samples, text_key, write_tweets
+from .bulk import (check_path, csv_line, file_texts, most_samples, text_key, tweets_origin,
+                                      write_tweets)
 from .engine import Sampling
 from .generate import check_asked
 from ..models.voice import Voice
@@ -160,6 +161,7 @@ def write_shards(
 ) -> dict: # `about`, and `shards` with `file`, `tweets`, `sha256` each
     "Write many different tweets to several files; raises `UsageError`, `StorageError`."
     path, folder = Path(path).absolute(), str(Path(folder).absolute())
+    check_path(path)
     if not 1 <= shards <= n: raise UsageError(f"{shards} shards of {n} tweets; expected at least a tweet in each")
     if sampling.deterministic: raise UsageError("at temperature 0 there is one tweet a prompt; leave out --shards")
     about = tweets_origin(kept_voice(folder), check_asked(prompts, sampling, seed), n, sampling, seed)
