@@ -73,10 +73,11 @@ def records(
     path: Path, # Of a finished file
 ) -> Iterator[tuple[str, str]]: # The head first, with an empty text
     "What stands in a file of tweets."
+    kind = path.suffix.lower()
     with open(path, encoding="utf-8", newline="") as f:
         yield "", next(f)
-        if path.suffix == ".csv": yield from ((row[0], csv_line(row)) for row in csv.reader(f))
-        else: yield from ((next(file_texts(path.suffix, [line])), line) for line in f)
+        if kind == ".csv": yield from ((row[0], csv_line(row)) for row in csv.reader(f))
+        else: yield from ((next(file_texts(kind, [line])), line) for line in f)
 
 def text_keys(
     path: Path, # Of a finished file
