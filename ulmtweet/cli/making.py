@@ -5,11 +5,10 @@
 # %% auto #0
 __all__ = ['Base', 'Tokens', 'Lr', 'Track', 'CheckpointSeconds', 'TOLD', 'Name', 'Epochs', 'AllAtOnce', 'Full', 'Merge', 'Named',
            'Originals', 'Replace', 'NewTweets', 'Column', 'Author', 'ThrowAway', 'default_name', 'progress_bar',
-           'watched_training', 'days_of', 'run_training', 'show_voice', 'check_choices', 'chosen_recipe', 'train',
-           'voice_at_home', 'update', 'demo', 'lr_find']
+           'watched_training', 'run_training', 'show_voice', 'check_choices', 'chosen_recipe', 'train', 'voice_at_home',
+           'update', 'demo', 'lr_find']
 
 # %% ../../nbs/7_doors/making.ipynb #ce96fdee
-import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
@@ -41,9 +40,10 @@ def default_name(
     files: list[str], # Names of the sources
 ) -> str: # A valid name for a voice
     "The author's name if there is one author, or else the first file's."
+    from ulmtweet.data.people import voice_name
     authors = [a for a in tweets.author.unique() if a]
     name = authors[0] if len(authors) == 1 else Path(files[0]).stem
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:64] or "voice"
+    return voice_name(name)
 
 # %% ../../nbs/7_doors/making.ipynb #ef6a758f
 TOLD = ("resuming", "waiting", "the voice", "downloading") # states that are worth a line
@@ -91,11 +91,10 @@ def watched_training(name, home, track=None):
         raise
 
 # %% ../../nbs/7_doors/making.ipynb #bc389f57
-def days_of(tweets): return tweets.time.dt.strftime("%Y-%m-%d").fillna("").tolist()
-
 def run_training(tweets, report, name, home, overwrite, track=None, **choices):
     "Train with progress."
     from ulmtweet.data.clean import check_enough
+    from ulmtweet.data.people import days_of
     from ulmtweet.training.train import fine_tune
     say_report(report)
     if advice := check_enough(report): say(advice)
@@ -215,6 +214,7 @@ def update(
     Example: ulmtweet update new_export.csv --voice juno
     """
     from ulmtweet.data.clean import CleanOptions, clean_tweets
+    from ulmtweet.data.people import days_of
     from ulmtweet.data.sources import read_tweets
     from ulmtweet.models.voice import Voice
     from ulmtweet.training.learner import Recipe

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FIELDS', 'MAX_SAMPLES', 'AT_ONCE', 'as_row', 'csv_line', 'file_head', 'file_line', 'file_texts', 'TweetFile',
-           'write_tweets']
+           'check_path', 'text_key', 'tweets_origin', 'most_samples', 'write_tweets']
 
 # %% ../../nbs/3_generation/bulk.ipynb #84a8a18a
 import csv, hashlib, io, json, os, time
@@ -78,27 +78,32 @@ class TweetFile:
         path: str | Path, # Ends in .jsonl, .csv or .txt
         about: dict, # All that determines the tweets
         overwrite: bool = False, # Whether to replace what is there
+        first: int = 0, # Number of the first sample
     ):
         self.path, self.about = Path(path), about
         self.kind = self.path.suffix.lower()
         self._check_path(overwrite)
         beside = lambda what: self.path.with_name(f".{self.path.name}.{what}")
         self.part, self.state_path, self.lock_path = beside("part"), beside("state"), beside("lock")
-        self.next, self.keys = 0, set()
+        self.next, self.keys = first, set()
         with storage_errors(self.path):
             self._take_lock()
             try: self._open(overwrite)
             except BaseException: self._unlock(); raise
 
 # %% ../../nbs/3_generation/bulk.ipynb #709371a3
+def check_path(
+    path: Path, # Of a file to be written
+):
+    "Raise `UsageError` or `StorageError` if tweets can't be written there."
+    if path.suffix.lower() not in (".jsonl", ".csv", ".txt"):
+        raise UsageError(f"the file is {path}; expected a name that ends in .jsonl, .csv or .txt")
+    if not path.parent.is_dir():
+        raise StorageError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another place")
+
 @patch
 def _check_path(self: TweetFile, overwrite):
-    "Raise an error if a file with this name can't be written."
-    if self.kind not in (".jsonl", ".csv", ".txt"):
-        raise UsageError(f"the file is {self.path}; expected a name that ends in .jsonl, .csv or .txt")
-    if not self.path.parent.is_dir():
-        raise StorageError(f"cannot write {self.path}: there is no folder {self.path.parent}; "
-                           "make it, or choose another place")
+    check_path(self.path)
     if self.path.exists() and not overwrite:
         raise UsageError(f"{self.path} is there already; choose another name, or replace it with --overwrite")
 
@@ -127,7 +132,11 @@ def _state(self: TweetFile, overwrite):
                      "repeat the command that began it, or throw it away with --overwrite")
 
 # %% ../../nbs/3_generation/bulk.ipynb #cd2c4922
-def _key(text): return hashlib.blake2b(text.casefold().encode(), digest_size=8).digest()
+def text_key(
+    text: str, # A tweet, as it stands in a file
+) -> bytes: # Eight
+    "What counts as the same tweet has the same key."
+    return hashlib.blake2b(text.casefold().encode(), digest_size=8).digest()
 
 @patch
 def _open(self: TweetFile, overwrite):
@@ -137,7 +146,7 @@ def _open(self: TweetFile, overwrite):
         self.next = state["next"]
         with open(self.part, encoding="utf-8", newline="") as f:
             next(f) # the head
-            self.keys = set(map(_key, file_texts(self.kind, f)))
+            self.keys = set(map(text_key, file_texts(self.kind, f)))
     self.file = open(self.part, "a" if state else "w", encoding="utf-8", newline="")
     if not state: self.file.write(file_head(self.kind, self.about))
     self.note()
@@ -161,7 +170,7 @@ def add(self: TweetFile,
 ) -> bool: # Whether it is new
     "Write a tweet unless it is there already."
     line = file_line(self.kind, as_row(tweet, self.about["voice"]))
-    key = _key(next(file_texts(self.kind, io.StringIO(line, newline=""))))
+    key = text_key(next(file_texts(self.kind, io.StringIO(line, newline=""))))
     if key in self.keys: return False
     self.file.write(line)
     self.keys.add(key)
@@ -188,7 +197,14 @@ def leave(self: TweetFile):
     self._unlock()
 
 # %% ../../nbs/3_generation/bulk.ipynb #a168a8f5
-def _about(voice, prompts, n, sampling, seed, judged):
+def tweets_origin(
+    voice: Voice, # Who writes
+    prompts: Sequence[str], # Clean
+    n: int, # Tweets wanted
+    sampling: Sampling, # How tokens are picked, and what is kept
+    seed: int, # Same seed, same tweets
+    judged: bool = False, # Whether the judge of the voice's report chooses
+) -> dict: # As it stands in the first line of a file
     "All that determines the tweets of a file."
     def hashed(name):
         path = voice.folder and voice.folder/name
@@ -215,8 +231,14 @@ def _add_lot(file, lot, n, judge):
 MAX_SAMPLES = 30 # for each tweet wanted; then the settings leave too little
 AT_ONCE = 256 # tweets between looks at the clock
 
+def most_samples(
+    n: int, # Tweets wanted
+) -> int:
+    "How many samples are drawn for them at most."
+    return MAX_SAMPLES * n + 1000
+
 def _fill(file, stream, n, most, judge, progress, every):
-    "Write tweets of a stream until there are `n`, or `most` were drawn."
+    "Write tweets of a stream until there are `n`, or the number `most` is reached."
     before, began = file.written, time.monotonic()
     noted = began
     while file.written < n and file.next < most:
@@ -242,13 +264,15 @@ def write_tweets(
     overwrite: bool = False, # Whether to replace what is there
     progress: Callable[[dict], None] = lambda status: None, # Called with how far it is, see `_fill`
     every: float = 2., # Seconds between notes of what counts
+    first: int = 0, # Number of the first sample
 ) -> int: # Tweets in the file; fewer than `n` if the settings leave too little
     "Write many different tweets to a file, or go on where a call was stopped; raises `UsageError`, `StorageError`."
     if n < 1: raise UsageError(f"n is {n}; expected 1 or more tweets")
     if not prompts: raise UsageError("there are no prompts; expected one or more")
     prompts = check_asked(prompts, sampling, seed)
-    file = TweetFile(path, _about(voice, prompts, n, sampling, seed, bool(judge)), overwrite)
-    most = len(prompts) if sampling.deterministic else MAX_SAMPLES * n + 1000
+    about = tweets_origin(voice, prompts, n, sampling, seed, bool(judge)) | (dict(first=first) if first else {})
+    file = TweetFile(path, about, overwrite, first)
+    most = first + (len(prompts) if sampling.deterministic else most_samples(n))
     try:
         _fill(file, stream_tweets(voice, prompts, sampling, seed, bs, file.next), n, most, judge, progress, every)
         file.finish()

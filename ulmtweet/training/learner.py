@@ -32,6 +32,7 @@ from ..data.split import Split
 from ..models.awdlstm import AWDLSTM, bits_per_character, mixed_precision
 from ..models.tokens import Tokens
 from ..models.transformer import Transformer
+from ..models.voice import Voice
 from .checkpoint import Checkpoint
 from .loaders import tweet_dataloaders
 
@@ -99,11 +100,11 @@ DROP_MULT, SCRATCH_DROP_MULT = 0.1, 0.5 # a base needs little to keep it from le
 
 def with_dropout(
     recipe: Recipe, # Any recipe
-    base: str | Path, # As for `start_model`
+    base: str | Path | Voice, # As for `start_model`
 ) -> Recipe: # With `drop_mult`
     "Choose the dropout by the start, unless it is chosen."
     if recipe.drop_mult is not None: return recipe
-    return replace(recipe, drop_mult=SCRATCH_DROP_MULT if str(base) == "none" else DROP_MULT)
+    return replace(recipe, drop_mult=SCRATCH_DROP_MULT if base in ("none", Path("none")) else DROP_MULT)
 
 # %% ../../nbs/4_training/learner.ipynb #6d030064
 LORA_SETTINGS = dict(lr=2e-3, epochs=1, bs=16) # `bs` counts tweets

@@ -10,6 +10,7 @@ __all__ = ['SCRATCH_SHAPES', 'CHAR_SEQ_LEN', 'STATE', 'FINISHED', 'WAITING', 'DO
 # %% ../../nbs/4_training/train.ipynb #88d5cc4c
 import csv, hashlib, io, json, math, os, platform, shutil, time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import accumulate
@@ -73,7 +74,8 @@ def with_words(
 # %% ../../nbs/4_training/train.ipynb #ae6d5b31
 def start_model(
     split: Split, # The vocabulary of words or characters comes from `train`
-    base: str | Path = "en", # `en`, `wt103`, `none`, the folder of a base or voice, or as for `find_hub`
+    # `en`, `wt103`, `none`, the folder of a base or voice, or as for `find_hub`; or one that is loaded, and then used up
+    base: str | Path | Voice = "en",
     tokens: str | None = None, # `subword`, `word` or `char`; None means as the base, and subword without one
     recipe: Recipe = Recipe(), # Dropout, and the seed of random weights
     home: str | Path | None = None, # As for `core.home_folder`
@@ -82,8 +84,8 @@ def start_model(
     "The model that training starts from; raises `UsageError`, `ModelError`, `NetworkError`."
     if tokens not in (None, *KINDS): raise UsageError(f"tokens is {tokens!r}; expected {', '.join(KINDS)}")
     set_seed(recipe.seed)
-    if str(base) == "none": return *scratch_model(split, tokens, recipe), dict(name="none")
-    start = load_base(base, home, progress)
+    if base in ("none", Path("none")): return *scratch_model(split, tokens, recipe), dict(name="none")
+    start = base if isinstance(base, Voice) else load_base(base, home, progress)
     kind = start.tokenizer.kind
     if tokens not in (None, kind):
         raise UsageError(f"the base {base} has {kind} tokens, asked for {tokens}; "
@@ -386,12 +388,12 @@ def whose(self: training_lock) -> str:
 def fine_tune(
     tweets: Sequence[str], # Clean tweets, oldest first
     name: str, # Of the voice
-    # `en`, `wt103`, `none` (from scratch), the folder of a base or voice, or as for `find_hub`
-    base: str | Path = "en",
+    base: str | Path | Voice = "en", # As for `start_model`
     tokens: str | None = None, # `subword`, `word` or `char`; None means as the base
     recipe: Recipe = Recipe(), # How to train
     home: str | Path | None = None, # As for `core.home_folder`
     overwrite: bool = False, # Replace a voice of that name
+    alone: bool = True, # Wait for other trainings in the home folder; otherwise somebody else must see to it
     originals: bool = True, # Keep the tweets in the voice folder: to recognise copies, measure again, learn more later
     days: Sequence[str] = (), # When each tweet was written, as 2017-09-12; kept with them
     progress: Callable = lambda status: None, # Called with a status after every batch
@@ -403,7 +405,8 @@ def fine_tune(
     training = prepare_training(split, name, base, tokens, recipe, home, progress, checkpoint_seconds)
     made = lambda: None if overwrite else finished_voice(training, voices_folder(home)/name, originals)
     if voice := made(): return voice
-    with training_lock(home, name, lambda whose: training.tell(f"{WAITING} {whose}")):
+    lock = training_lock(home, name, lambda whose: training.tell(f"{WAITING} {whose}")) if alone else nullcontext()
+    with lock:
         if voice := made(): return voice # by the one who was waited for
         voice = run_training(training, overwrite, **meta)
         if originals: _keep_tweets(voice, split, days)
@@ -423,7 +426,7 @@ def _keep_tweets(voice, split, days):
 def prepare_training(
     split: Split, # Clean tweets
     name: str, # Of the voice
-    base: str | Path = "en", # As for `fine_tune`
+    base: str | Path | Voice = "en", # As for `fine_tune`
     tokens: str | None = None, # As for `fine_tune`
     recipe: Recipe = Recipe(), # As for `fine_tune`
     home: str | Path | None = None, # As for `core.home_folder`

@@ -1,0 +1,237 @@
+"Many people at once: whoever is killed, stopped, or out of disk, nothing is lost, and the voices are the same bits."
+import json, multiprocessing, os, random, resource, signal, subprocess, time
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import PROGRAM, SAMPLE, failed, run
+from kills import PRELOADED, equal, outcome
+from test_training import limit
+from ulmtweet.core import ASSETS, read_json, sha256_file
+from ulmtweet.data.sources import read_tweets
+from ulmtweet.generation.engine import Sampling
+from ulmtweet.generation.shards import records, write_shards
+from ulmtweet.models.awdlstm import AWDLSTM
+from ulmtweet.models.tokens import train_char
+from ulmtweet.models.voice import Voice
+from ulmtweet.training.fleet import WORK, Plan, train_fleet
+from ulmtweet.training.learner import Recipe
+from ulmtweet.workers import Local, OnRay, outcome_of
+
+
+class Here:
+    "A place for tasks in this process; one of them may find the disk full."
+    retries, has_room = 0, True
+    def __init__(self, poor=None): self.poor, self.ended = poor, []
+
+    @property
+    def running(self): return [name for name, _ in self.ended]
+
+    def start(self, name, work, args):
+        if name == self.poor: limit(10_000)
+        try: self.ended.append((name, outcome_of(work, args)))
+        finally: limit(-1)
+
+    def ready(self, seconds): return [self.ended.pop(0)]
+
+    def stop(self): pass
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    "A folder with 200 people of 70 tweets each, and a base of some thousand weights that ends its tweets early."
+    folder, sample = tmp_path_factory.mktemp("crowd"), read_tweets(SAMPLE)
+    tokens = train_char(sample.text[:300].tolist())
+    torch.manual_seed(0)
+    model = AWDLSTM(len(tokens), emb_sz=16, n_hid=24, n_layers=2).eval()
+    model.bias.data[0] = 3
+    Voice(model, tokens, dict(kind="base", name="tiny", base=dict(name="none"), metrics={})).save(folder/"tiny")
+    for i in range(200): sample[7 * i:7 * i + 70].to_csv(folder/f"p{i:03}.csv", index=False)
+    return folder
+
+
+def people(crowd, n): return [str(crowd/f"p{i:03}.csv") for i in range(n)]
+
+
+def plan(crowd, epochs=2, **choices): return Plan(str(crowd/"tiny"), recipe=Recipe(lr=1e-2, epochs=epochs), **choices)
+
+
+@pytest.fixture(scope="module")
+def straight(crowd, tmp_path_factory):
+    "The voices of four people, made one after the other."
+    folder = tmp_path_factory.mktemp("straight")
+    train_fleet(people(crowd, 4), folder, plan(crowd), place=Here)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def quick():
+    "Workers that begin with everything imported, which takes longer than their work."
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*PRELOADED, "ulmtweet.training.fleet"])
+    return context
+
+
+def same(folder, straight, names):
+    "Whether all voices are there, with the same bytes and the same measures."
+    for name in names:
+        a, b = folder/"voices"/name, straight/"voices"/name
+        for file in ("model.safetensors", "tokenizer.json", "originals.json"):
+            assert (a/file).read_bytes() == (b/file).read_bytes(), (name, file)
+        assert equal(outcome(a), outcome(b)), name
+    left = [p.name for p in (*folder.iterdir(), *(folder/"voices").iterdir()) if p.name.startswith(".")]
+    return not left or left
+
+
+def names(n): return [f"p{i:03}" for i in range(n)]
+
+
+def stamps(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"}
+
+
+def test_a_broken_file_and_too_few_tweets_among_good_ones(crowd, straight, tmp_path):
+    (tmp_path/"broken.json").write_text('[{"text": ')
+    (tmp_path/"few.txt").write_text("One.\nTwo.\n")
+    sources = [*people(crowd, 2), *(str(tmp_path/name) for name in ("broken.json", "few.txt", "missing.csv"))]
+    rows = {row["name"]: row for row in train_fleet(sources, tmp_path/"out", plan(crowd), place=Here)}
+    assert [rows[n]["state"] for n in ("p000", "p001", "broken", "few", "missing")] == [
+        "finished", "finished", "left out", "left out", "left out"]
+    assert "at least 50" in rows["few"]["reason"] and "cut off" in rows["broken"]["reason"]
+    assert same(tmp_path/"out", straight, names(2)) is True
+    before = stamps(tmp_path/"out")
+    assert [*train_fleet(sources, tmp_path/"out", plan(crowd), place=Here)] == [*rows.values()]
+    assert stamps(tmp_path/"out") == before
+
+
+def test_a_full_disk_in_one_task_leaves_the_others(crowd, straight, tmp_path):
+    rows = train_fleet(people(crowd, 3), tmp_path, plan(crowd), place=lambda: Here("p001"))
+    assert [r["state"] for r in rows] == ["finished", "failed", "finished"]
+    assert "free some space" in rows[1]["reason"] and rows[1]["exit_code"] == 5
+    assert read_json(tmp_path/"fleet.json")["people"][1]["state"] == "failed"
+    train_fleet(people(crowd, 3), tmp_path, plan(crowd), place=Here)
+    assert same(tmp_path, straight, names(3)) is True
+
+
+class Deadly(Local):
+    "Workers of whom one is killed now and then."
+    def __init__(self, kills, context):
+        super().__init__(2, retries=100, context=context)
+        self.kills, self.rng, self.killed = kills, random.Random(0), set()
+
+    def ready(self, seconds):
+        found = super().ready(self.rng.uniform(0, 0.3))
+        busy = [w.process.pid for w in self.pool if w.task is not None]
+        if busy and len(self.killed) < self.kills:
+            self.killed.add(victim := self.rng.choice(busy))
+            os.kill(victim, signal.SIGKILL)
+        return found
+
+
+@pytest.mark.slow
+def test_twenty_kills_of_workers(crowd, straight, quick, tmp_path):
+    place = Deadly(20, quick)
+    rows = train_fleet(people(crowd, 4), tmp_path, plan(crowd, checkpoint_seconds=0), place=lambda: place)
+    assert len(place.killed) == 20 and {r["state"] for r in rows} == {"finished"}
+    assert same(tmp_path, straight, names(4)) is True
+
+
+@pytest.mark.slow
+def test_shards_are_the_same_whoever_is_killed(quick, tmp_path):
+    ask = dict(n=600, shards=6, prompts=["I", "The van"], sampling=Sampling(max_tokens=20), seed=5)
+    for folder in ("one", "many"): (tmp_path/folder).mkdir()
+    place = Deadly(6, quick)
+    one = write_shards(ASSETS/"en", tmp_path/"one"/"t.jsonl", place=Here, **ask)
+    many = write_shards(ASSETS/"en", tmp_path/"many"/"t.jsonl", place=lambda: place, **ask)
+    assert len(place.killed) == 6 and one == many and [p.name for p in (tmp_path/"many").glob(".*")] == []
+    for row in one["shards"]:
+        a, b = ((tmp_path/folder/row["file"]).read_bytes() for folder in ("one", "many"))
+        assert a == b and sha256_file(tmp_path/"one"/row["file"]) == row["sha256"]
+    texts = [t.casefold() for s in one["shards"] for i, (t, _) in enumerate(records(tmp_path/"one"/s["file"])) if i]
+    assert len(texts) == len(set(texts)) == sum(s["tweets"] for s in one["shards"])
+
+
+def processes_of(pid):
+    "The processes that a process has begun."
+    try: return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError: return []
+
+
+def is_alive(pid):
+    try: return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError: return False
+
+
+def waits(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition(): return True
+        time.sleep(0.02)
+    return False
+
+
+@pytest.mark.slow
+def test_five_kills_of_the_command_and_two_stops(crowd, straight, tmp_path):
+    rng, out = random.Random(1), tmp_path/"out"
+    command = ["fleet", *people(crowd, 4), "--out", str(out), "--base", str(crowd/"tiny"), "--lr", "0.01", "--epochs",
+               "2", "--checkpoint-seconds", "0", "--workers", "2"]
+    for sign, code in [*[(signal.SIGKILL, -9)] * 5, (signal.SIGTERM, 143), (signal.SIGINT, 130)]:
+        finished = len(list(out.glob("voices/[!.]*")))
+        process = subprocess.Popen([str(PROGRAM), *command], stderr=subprocess.PIPE, text=True)
+        begun = time.time()
+        fresh = lambda: [p for p in (out/WORK).glob("*.status") if p.stat().st_mtime > begun]
+        assert waits(lambda: process.poll() is not None or fresh())
+        time.sleep(rng.uniform(0, 0.2))
+        workers = processes_of(process.pid)
+        process.send_signal(sign)
+        said = process.communicate(timeout=60)[1]
+        if process.returncode == 0: break # it was quicker
+        assert process.returncode == code and "Traceback" not in said, said
+        assert ("to go on from here" in said) == (code > 0)
+        assert waits(lambda: not any(map(is_alive, workers))), "workers outlive their command"
+        assert len(list(out.glob("voices/[!.]*"))) >= finished
+    done = run(*command)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    assert same(out, straight, names(4)) is True
+    before = stamps(out)
+    again = run(*command, "--json")
+    assert again.returncode == 0 and len(json.loads(again.stdout)) == 4 and stamps(out) == before
+    assert "--overwrite" in failed(run(*command, "--seed", 1), 2) and stamps(out) == before
+
+
+@pytest.mark.slow
+def test_two_hundred_people_need_no_more_than_twenty(crowd, quick, tmp_path):
+    seen = {}
+    def look(status):
+        n = sum(r["state"] == "finished" for r in status["rows"])
+        memory = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        if n: seen[n] = memory, len(os.listdir("/proc/self/fd"))
+    quickly = Plan(str(crowd/"tiny"), recipe=Recipe(lr=1e-2, epochs=1, all_at_once=True))
+    train_fleet(people(crowd, 200), tmp_path, quickly, place=lambda: Local(2, context=quick), progress=look)
+    early, late = seen[min(n for n in seen if n >= 20)], seen[200]
+    assert late[0] < 1.2 * early[0] and late[0] - early[0] < 50_000_000 and late[1] <= early[1], (early, late)
+    print(f"driver at {min(n for n in seen if n >= 20)} people {early}, at 200 {late}")
+
+
+@pytest.mark.slow
+def test_a_machine_is_lost(crowd, straight, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_worker_niceness", "0") # by default Ray's workers wait for all other tests
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+    small, gone = dict(num_cpus=1, object_store_memory=80_000_000), []
+    cluster = Cluster(initialize_head=True, head_node_args=small | dict(include_dashboard=False))
+    try:
+        second = cluster.add_node(**small)
+        ray.init(cluster.address, log_to_driver=False)
+        def lose(status):
+            if not gone and sum(0 < r["fraction"] < 1 for r in status["rows"]) > 1:
+                gone.append(cluster.remove_node(second, allow_graceful=False))
+        lasting = plan(crowd, checkpoint_seconds=0)
+        rows = train_fleet(people(crowd, 4), tmp_path, lasting, place=lambda: OnRay("auto", 2), progress=lose)
+        assert gone and {r["state"] for r in rows} == {"finished"}
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    assert same(tmp_path, straight, names(4)) is True
