@@ -1,8 +1,10 @@
 "What several pages show: the voices to choose from, errors."
+from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
 
+from ulmtweet.core import UlmtweetError
 from ulmtweet.models.voice import Voice, list_voices
 
 
@@ -29,6 +31,15 @@ def show_error(message: str):
     st.code(message, language=None, wrap_lines=True)
 
 
+@contextmanager
+def errors_shown():
+    "For fragments and dialogs, which run by themselves: an error becomes a sentence."
+    try:
+        yield
+    except UlmtweetError as error:
+        show_error(str(error))
+
+
 def choose_voice() -> dict | None:
     "The voice that all pages are about, kept in the address; None, with a way out, while there is none."
     voices = {v["name"]: v for v in list_voices()}
@@ -36,6 +47,9 @@ def choose_voice() -> dict | None:
         st.info("There is no voice yet: train one, on your tweets or on the sample.")
         st.page_link("pages/train.py", label="Train a voice", icon=":material/school:")
         return None
-    if st.session_state.get("voice") not in voices: # it was deleted meanwhile
+    chosen = st.session_state.get("voice")
+    if chosen not in voices: # it was deleted meanwhile
         st.session_state.pop("voice", None)
+        if chosen:
+            st.info("That voice is not there any more: it was deleted or moved. Here is another one.")
     return voices[st.selectbox("Voice", list(voices), key="voice", bind="query-params")]
