@@ -30,7 +30,7 @@ def show_figures(meta: dict):
              "learnt": learnt_in_words(meta), "tweets learnt": f"{meta['counts']['train']:,}",
              "tweets it was tested on": f"{test['tweets']:,}", "bits per character on these": bits(test),
              "before fine-tuning": bits(before)}
-    st.html(table([{"this voice": k, "": v} for k, v in facts.items()], "Figures of the voice"))
+    st.html(table([{"what": k, "value": v} for k, v in facts.items()], "Figures of the voice"))
 
 
 @st.dialog("Delete this voice?")

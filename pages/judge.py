@@ -7,8 +7,12 @@ from pages.common import choose_voice, errors_shown, open_voice, show_error
 from ulmtweet.models.voice import base_in_words, is_transformer, list_voices
 from ulmtweet.page.compared import SHARES, authors, blended_tweets, comparison
 from ulmtweet.page.figures import STYLE, quotes, table
-from ulmtweet.page.judged import Section, launch_report, report_sections, report_status, stop_report
+from ulmtweet.page.judged import Section, headline, launch_report, report_sections, report_status, stop_report
 from ulmtweet.page.trainings import describe_status, stage_rows
+
+
+# the slider writes its value in the primary colour, which can't be read on a dark ground
+LOOKS = "<style>[data-testid=stSlider] p { color: CanvasText; }</style>"
 
 
 def show_section(section: Section):
@@ -19,6 +23,9 @@ def show_section(section: Section):
 
 # the report
 
+MAIN = 4 # sections of a report that are open from the beginning
+
+
 @st.fragment(run_every=1.0)
 def show_progress(name: str):
     status = report_status(name)
@@ -26,7 +33,7 @@ def show_progress(name: str):
         st.session_state.report_failed = status and status["message"]
         st.rerun()
     st.progress(min(status["fraction"], 1.), describe_status(status))
-    st.caption("You may close this page: the report will be here.")
+    st.text("You may close this page: the report will be here.")
     st.button("Stop", on_click=stop_report, args=[name])
 
 
@@ -44,6 +51,15 @@ def show_report(meta: dict):
     elif not sections:
         st.text("Nobody has judged this voice yet. Classifiers will try to tell its tweets from real ones, "
                 "and it is measured what it copies and how its style differs.")
+    if sections:
+        for column, (label, value) in zip(st.columns(3), headline(folder).items()):
+            column.metric(label, value)
+    for section in sections[:MAIN]:
+        show_section(section)
+    for section in sections[MAIN:]:
+        with st.expander(section.title):
+            st.text(section.sentence)
+            st.html(section.figure)
     if kept and not busy:
         takes = "some minutes" if is_transformer(meta) else "a minute"
         label = f"Judge it again, takes {takes}" if sections else f"Judge this voice, takes {takes}"
@@ -53,8 +69,6 @@ def show_report(meta: dict):
     if sections and (folder/"report.html").is_file():
         st.download_button("Download the whole report", (folder/"report.html").read_bytes, f"{name}-report.html",
                            "text/html", icon=":material/download:", width="stretch", on_click="ignore")
-    for section in sections:
-        show_section(section)
 
 
 # how it learnt
@@ -72,7 +86,7 @@ def show_training(meta: dict):
     st.subheader("Stage by stage")
     st.html(table(stage_rows(meta), "The stages of the training"))
     for stage in meta["stages"]:
-        st.text(f"After learning with {stage['name']} it said:")
+        st.text(f"After the stage \"{stage['name']}\" it said:")
         st.html(quotes([sample["text"] for sample in stage["samples"]]))
 
 
@@ -102,6 +116,8 @@ def blend(keys: list, share: int, prompt: str, seed: int) -> list[str]:
 
 def show_comparison(meta: dict, other: dict):
     pair = keys(meta, other)
+    if is_transformer(meta) or is_transformer(other):
+        st.text("A transformer reads slowly: this takes a minute or more.")
     if st.button("Compare them", type="primary", width="stretch"):
         st.session_state.compared = pair
     if st.session_state.get("compared") == pair:
@@ -138,7 +154,7 @@ BESIDE = {"Compare": show_comparison, "Who said it?": show_author, "Blend": show
 
 st.title("How good is the voice?")
 if meta := choose_voice():
-    st.html(STYLE)
+    st.html(STYLE + LOOKS)
     view = st.segmented_control("What to look at", [*ALONE, *BESIDE], default="Report", required=True, key="view",
                                 bind="query-params", label_visibility="collapsed")
     if view in ALONE:

@@ -57,7 +57,7 @@ def authors(
     rows = who_said_it(clean_text(text), [by_folder(voice), by_folder(other)])
     first = rows[0]["probability"]
     shown = bars([(r["voice"], dict(voice=r["probability"])) for r in rows], None, 1, percent)
-    return Section("Who said it?", f"{rows[0]['voice']}, rather than {rows[1]['voice']}: {_sure(first)}.", shown)
+    return Section("The answer", f"{rows[0]['voice']}, rather than {rows[1]['voice']}: {_sure(first)}.", shown)
 
 # %% ../../nbs/7_doors/compared.ipynb #66e12e76
 SHARES = (0, 25, 50, 75, 100) # per cent of the other voice

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REAL', 'GENERATED', 'GREY', 'COLOURS', 'STYLE', 'text_html', 'quotes', 'legend', 'bars', 'columns', 'small_columns',
-           'table']
+           'table', 'beside']
 
 # %% ../../nbs/7_doors/figures.ipynb #5b3b9f56
 import html
@@ -42,7 +42,10 @@ font-size: .8rem; }
 .ut-scroll { overflow-x: auto; } .ut-scroll table { border-collapse: collapse; font-size: .9rem; width: 100%; }
 .ut-scroll th, .ut-scroll td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; \
 border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); font-weight: 400; }
-.ut-scroll thead th { font-weight: 600; }
+.ut-scroll thead th { font-weight: 600; } .ut-beside { display: grid; gap: .2rem 1.5rem; padding: .6rem 0; \
+grid-template-columns: repeat(auto-fit, minmax(min(16rem, 100%), 1fr)); \
+border-bottom: 1px solid color-mix(in srgb, currentColor 18%, transparent); }
+.ut-beside b { font-size: .8rem; }
 .ut-scroll .ut-number { text-align: right; font-variant-numeric: tabular-nums; }
 blockquote.ut-text { margin: .5rem 0; padding: .1rem 0 .1rem .9rem; \
 border-left: 3px solid color-mix(in srgb, currentColor 25%, transparent); }
@@ -135,3 +138,12 @@ def table(
     body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in rows)
     return (f'<div class="ut-scroll" role="region" tabindex="0" aria-label="{html.escape(said)}">'
             f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>")
+
+# %% ../../nbs/7_doors/figures.ipynb #3cc962af
+def beside(
+    rows: Sequence[dict[str, str]], # Texts by what they are
+) -> str: # HTML
+    "Texts side by side."
+    told = lambda name, text: f"<div><b>{html.escape(name)}</b>{text_html(text)}</div>"
+    parts = ("".join(told(*item) for item in row.items()) for row in rows)
+    return "".join(f'<div class="ut-beside">{part}</div>' for part in parts)

@@ -119,7 +119,7 @@ def verdict(
     return "The voice has fooled you: tossing a coin does as well."
 
 # %% ../../nbs/7_doors/game.ipynb #a9f32029
-def squares(picks: Sequence[bool]) -> str: return "".join("🟩" if right else "🟥" for right in picks)
+def squares(picks: Sequence[bool]) -> str: return "".join("■" if right else "□" for right in picks)
 
 def result_text(
     name: str, # Of the voice
