@@ -80,6 +80,7 @@ def test_judge_with_a_voice(own, monkeypatch):
     assert "nothing to judge it by" in words(at) and not at.button
 
 
+@pytest.mark.slow
 def test_two_voices(own, monkeypatch):
     shutil.copytree(own/"voices"/"small", own/"voices"/"twin") # has the same name in its file
     at = press(room("judge", own, monkeypatch, view="Compare"), "Compare them")
