@@ -47,6 +47,9 @@ def choose_voice() -> dict | None:
         st.info("There is no voice yet: train one, on your tweets or on the sample.")
         st.page_link("rooms/train.py", label="Train a voice", icon=":material/school:")
         return None
-    if st.session_state.get("voice") not in voices: # it was deleted meanwhile
+    chosen = st.session_state.get("voice")
+    if chosen not in voices: # it was deleted meanwhile
         st.session_state.pop("voice", None)
+        if chosen:
+            st.info("That voice is not there any more: it was deleted or moved. Here is another one.")
     return voices[st.selectbox("Voice", list(voices), key="voice", bind="query-params")]

@@ -35,7 +35,7 @@ def server(home, script="app.py"):
 
 
 @contextmanager
-def browser_page(address, width=1280, height=900):
+def browser_page(address, width=1280, height=900, **options):
     "A page in headless Chromium; fails if it asked any other host for anything."
     sync_api = pytest.importorskip("playwright.sync_api")
     if not CHROMIUM:
@@ -44,7 +44,7 @@ def browser_page(address, width=1280, height=900):
         browser = p.chromium.launch(executable_path=CHROMIUM,
                                     args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         page = browser.new_page(viewport=dict(width=width, height=height),
-                                accept_downloads=True, reduced_motion="reduce")
+                                accept_downloads=True, reduced_motion="reduce", **options)
         page.set_default_timeout(60_000)
         elsewhere = []
         page.on("request", lambda r: elsewhere.append(r.url)

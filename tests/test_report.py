@@ -4,7 +4,7 @@ import json, math, shutil, subprocess, sys
 import pytest
 
 from conftest import SAMPLE, failed, run
-from test_page import browser_page, shoot
+from browser import browser_page, shoot
 from ulmtweet.core import read_json, write_checksums, write_json
 from ulmtweet.models.voice import EDITABLE, Voice
 

@@ -45,7 +45,7 @@ Curve = Annotated[bool, typer.Option(
 # %% ../../nbs/7_doors/judging.ipynb #c72ef6ba
 def print_report(measured):
     "Print what matters most of a report: two tables and three sentences."
-    from ulmtweet.evaluation.report import NAMES, sentences
+    from ulmtweet.evaluation.findings import NAMES, sentences
     print_table([{"bits per character": NAMES[k], "newest tweets": f"{v:.3f}"}
                  for k, v in measured["bits_per_character"].items()])
     past = measured["older_and_newest"]
@@ -73,10 +73,15 @@ def report(
     """
     from ulmtweet.evaluation.report import check_place, measure_voice, save_report
     from ulmtweet.models.voice import Voice, find_voice
+    from ulmtweet.page.judged import report_folder
+    from ulmtweet.page.trainings import StatusFile
     loaded = Voice.load(find_voice(voice, home))
     out = out or loaded.folder/"report.html"
     check_place(out)
-    with report_bar() as bar: measured = measure_voice(loaded, quick, grid, curve, seed=seed, progress=bar, home=home)
+    status_file = StatusFile(report_folder(loaded.folder.resolve().name, home)) # for the page, if it has asked
+    with report_bar() as bar:
+        progress = lambda status: (bar(status), status_file(status))
+        measured = measure_voice(loaded, quick, grid, curve, seed=seed, progress=progress, home=home)
     save_report(measured, out, loaded)
     if as_json: return print_json(measured | dict(page=str(out)))
     print_report(measured)

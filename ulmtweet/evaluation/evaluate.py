@@ -28,9 +28,6 @@ from ..models.bases import load_base
 from ..models.hub import HUB
 from ..models.tokens import EOT_ID, Tokens, train_char
 from ..models.voice import Voice
-from ..training.finder import SCRATCH_LR
-from ..training.learner import Recipe
-from ..training.train import prepare_training, run_training, with_words
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #57271f33
 DRAWS = 1000 # of the bootstrap; the interval's ends then vary by some per cent of its width
@@ -176,14 +173,16 @@ def base_of(
     try: base = load_base(name, home)
     except UlmtweetError: return None
     if base.sha256 != sha256: return None
-    if base.tokenizer.kind == "word" and base.meta.get("kind") == "base": return with_words(base, voice.tokenizer)
-    return base
+    if base.tokenizer.kind != "word" or base.meta.get("kind") != "base": return base
+    from ulmtweet.training.train import with_words
+    return with_words(base, voice.tokenizer)
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #6860f321
 def same_recipe(
     voice: Voice, # Any voice
-) -> Recipe: # Learning rate, epochs and dropout are chosen anew
+): # A `Recipe`; learning rate, epochs and dropout are chosen anew
     "How a voice was trained, for other data or another start."
+    from ulmtweet.training.learner import Recipe
     return Recipe(**{k: voice.meta["recipe"][k] for k in ("wd", "patience", "seed")})
 
 def from_scratch(
@@ -191,6 +190,8 @@ def from_scratch(
     progress: Callable = lambda status: None, # As for `train.fine_tune`
 ) -> Voice: # Not saved
     "The same network trained on the person's tweets alone, with the same split, tokens and epochs."
+    from ulmtweet.training.finder import SCRATCH_LR
+    from ulmtweet.training.train import prepare_training, run_training
     epochs = sum(stage["epochs"] for stage in voice.meta["stages"])
     # twice as many, at the finder's rate, gave .2 % fewer bits
     recipe = replace(same_recipe(voice), lr=SCRATCH_LR, epochs=epochs)
@@ -312,6 +313,7 @@ def size_curve(
     home=None, # As for `core.home_folder`
 ) -> list[dict]: # `tweets`, `bits_per_character` on the same test tweets
     "How well voices predict that learnt from fewer tweets; raises `UsageError` if the base is not there."
+    from ulmtweet.training.train import prepare_training, run_training
     split, rows, base = held_out_split(voice), [], start_of(voice, home)
     for i, share in enumerate(sizes):
         fewer = _share_of(split, share)

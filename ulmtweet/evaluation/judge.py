@@ -5,10 +5,9 @@
 # %% auto #0
 __all__ = ['GRID', 'BEST', 'FOLDS', 'REPEATS', 'classifiers', 'equal_piles', 'needing_words', 'judged', 'tuned_forest',
            'drawn_aucs', 'auc_interval', 'real_or_generated', 'telling_words', 'outcome_words', 'extremes',
-           'describe_judgement', 'learn_judge']
+           'learn_judge']
 
 # %% ../../nbs/5_evaluation/judge.ipynb #7afa5b4d
-import math
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 
@@ -214,22 +213,6 @@ def extremes(
     order = sorted(result["real"], key=lambda row: row[2])
     generated, real = ([t for t, label, _ in order if label == k] for k in (0, 1))
     return dict(most_real=generated[::-1][:n], most_generated=generated[:n], real_taken_for_generated=real[:n])
-
-# %% ../../nbs/5_evaluation/judge.ipynb #8f9f78b3
-def describe_judgement(
-    judged: dict, # `accuracy` and `interval` of a judge on real and generated tweets
-    drift: dict | None = None, # The same judge's on older and newest real tweets
-) -> str:
-    "What an accuracy means."
-    accuracy, (low, high) = judged["accuracy"], judged["interval"]
-    text = f"right {accuracy:.0%} of the time ({low:.0%} to {high:.0%}), where guessing gives 50 %"
-    if drift is None: return text
-    past, (past_low, past_high) = drift["accuracy"], drift["interval"]
-    text += f"; older and newest real tweets are told apart {past:.0%} of the time ({past_low:.0%} to {past_high:.0%})"
-    if accuracy - past <= math.hypot(accuracy - low, past_high - past):
-        return (f"{text}, so the imitation is as close as the person's own past, "
-                "as far as this many tweets can tell")
-    return f"{text}, so {100 * (accuracy - past):.0f} points are the voice's own"
 
 # %% ../../nbs/5_evaluation/judge.ipynb #1a6ffb3b
 def learn_judge(

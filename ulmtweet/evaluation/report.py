@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TWEETS', 'APART', 'SCRATCH', 'GRID', 'CURVE', 'PREDICTING', 'WRITING', 'STEPS', 'JUDGES', 'REAL', 'GENERATED', 'GREY',
-           'NAMES', 'SECTION', 'SECTION_END', 'measure_prediction', 'measure_voice', 'draw', 'draw_prediction',
-           'draw_judges', 'draw_words', 'draw_lengths', 'draw_spans', 'draw_topics', 'draw_drift', 'draw_months',
-           'draw_curve', 'sentences', 'render', 'card_section', 'check_place', 'save_report']
+           'SECTION', 'SECTION_END', 'measure_prediction', 'measure_voice', 'draw', 'draw_prediction', 'draw_judges',
+           'draw_words', 'draw_lengths', 'draw_spans', 'draw_topics', 'draw_drift', 'draw_months', 'draw_curve',
+           'render', 'card_section', 'check_place', 'save_report']
 
 # %% ../../nbs/5_evaluation/report.ipynb #afb54fbd
 import os, time
@@ -19,14 +19,15 @@ from jinja2 import Environment
 from ..core import StorageError, UsageError, atomic_write, write_json
 from .evaluate import (IMITATING, guesses, held_out_split, next_tweets, prediction_rows, size_curve,
                                           start_of, unprompted_tweets, without_handles)
-from .judge import (BEST, REPEATS, describe_judgement, extremes, learn_judge, outcome_words,
-                                       real_or_generated, telling_words, tuned_forest)
+from .findings import NAMES, STEP, length_shares, sentences, span_shares
+from .judge import (BEST, REPEATS, extremes, learn_judge, outcome_words, real_or_generated,
+                                       telling_words, tuned_forest)
 from .kept_judge import save_judge
 from .style import by_month, drift, feature_rows, sentiment, top_words, topic_rows, variety
 from ..generation.engine import Sampling
 from ..generation.originality import CopyIndex, originality
 from ..models.awdlstm import tweet_nats
-from ..models.voice import WEB, Voice, base_in_words, is_transformer
+from ..models.voice import Voice, base_in_words, is_transformer
 
 # %% ../../nbs/5_evaluation/report.ipynb #70f719fb
 TWEETS = 1000 # written without a prompt, to be judged and counted
@@ -200,12 +201,6 @@ def _names(alt, name, width=300, order=None): # of what stands on the left, in t
 def _shares(alt, title): return alt.Y("share:Q", title=title, axis=alt.Axis(format="%"))
 
 # %% ../../nbs/5_evaluation/report.ipynb #05f39496
-NAMES = dict(
-    uniform="every token equally likely", unigram="frequency of each token",
-    kneser_ney_tokens="3-grams of tokens (Kneser-Ney)", kneser_ney_characters="6-grams of characters (Kneser-Ney)",
-    base="the base, before fine-tuning", scratch="the same network from scratch", voice="the voice",
-    naive_bayes="naive Bayes", random_forest="random forest", logistic_characters="logistic regression on characters")
-
 def draw_prediction(report: dict) -> str:
     "Bits per character, a bar for each way of predicting, with its interval."
     rows = []
@@ -258,11 +253,8 @@ def draw_words(report: dict) -> str:
 # %% ../../nbs/5_evaluation/report.ipynb #2b7f2602
 def draw_lengths(report: dict) -> str:
     "How long the tweets are."
-    rows = []
-    for pile, lengths in report["lengths"].items():
-        for start in range(0, max(lengths) // 20 * 20 + 20, 20):
-            share = sum(start <= n < start + 20 for n in lengths) / len(lengths)
-            rows.append(dict(pile=pile, start=start, end=start + 20, share=share))
+    rows = [dict(pile=pile, start=i * STEP, share=share)
+            for pile, shares in length_shares(report["lengths"]).items() for i, share in enumerate(shares)]
     alt, chart = _chart(rows, height=160)
     x, y = alt.X("start:Q", title="characters of a tweet"), _shares(alt, "share of the tweets")
     steps = chart.mark_line(interpolate="step-after", strokeWidth=2)
@@ -274,9 +266,8 @@ def draw_spans(report: dict) -> str:
     voice, person = "the voice", "the person's own newest tweets"
     rows = []
     for pile, kind in ((voice, "generated"), (person, "person")):
-        spans = report["originality"][kind]["words"]
-        shares = [sum(min(w, 12) == k for w in spans) / len(spans) for k in range(13)]
-        rows += [dict(pile=pile, words=min(k, 12), share=share) for k, share in enumerate(shares)]
+        shares = span_shares(report["originality"][kind]["words"])
+        rows += [dict(pile=pile, words=k, share=share) for k, share in enumerate(shares)]
     alt, chart = _chart(rows, height=160)
     label = alt.Axis(labelExpr="datum.value == 12 ? '12+' : datum.label", labelAngle=0)
     x = alt.X("words:O", title="words in the longest span that was there before", axis=label)
@@ -319,58 +310,6 @@ def draw_curve(report: dict) -> str:
     x = alt.X("tweets:Q", title="tweets learnt from")
     y = alt.Y("bits_per_character:Q", title="bits per character", scale=alt.Scale(zero=False))
     return draw(chart.mark_line(point=True, color=GENERATED).encode(x, y))
-
-# %% ../../nbs/5_evaluation/report.ipynb #d86aa18a
-def _percent(x): return f"{x:.1%}" if 0 < x < 0.1 else f"{x:.0%}"
-
-def _said_of_prediction(rows):
-    others = [k for k in rows if k != "voice"]
-    bits, best = rows["voice"]["bits_per_character"], min(others, key=lambda k: rows[k]["bits_per_character"])
-    fewer = 1 - bits / rows[best]["bits_per_character"]
-    return (f"Each character of a new tweet surprises the voice by {bits:.2f} bits, "
-            f"{abs(fewer):.0%} {'fewer' if fewer > 0 else 'more'} than the best of the others here ({NAMES[best]}). "
-            "The thin lines are 95 % intervals.")
-
-def _said_of_judges(judged, drifted):
-    sharpest = max(judged, key=lambda k: judged[k]["accuracy"])
-    return f"The sharpest judge, {NAMES[sharpest]}, is {describe_judgement(judged[sharpest], drifted[sharpest])}."
-
-def _said_of_originality(voice, person):
-    return (f"{_percent(voice['copies'])} of the voice's tweets are word for word in what it learnt from, "
-            f"{_percent(voice['near_copies'])} nearly; of the person's own newest tweets {_percent(person['copies'])} "
-            f"and {_percent(person['near_copies'])} repeat an older one.")
-
-# %% ../../nbs/5_evaluation/report.ipynb #5d17c8df
-def _said_of_features(features):
-    differ = [f for f in features if f["difference"] and abs(f["difference"]) >= 0.2]
-    if not differ: return "Nothing differs by 0.2 standard deviations or more."
-    most = sorted(differ, key=lambda f: -abs(f["difference"]))[:3]
-    named = "; ".join(f"{f['feature']} ({f['real']:.1f} real, {f['generated']:.1f} generated)" for f in most)
-    return f"What differs most: {named}."
-
-def _said_of_topics(topics):
-    apart = max(topics, key=lambda t: abs(t["generated"] - t["real"]), default=None)
-    return apart and (f"The largest difference: {_percent(apart['real'])} of the person's talk and "
-                      f"{_percent(apart['generated'])} of the voice's is about \"{', '.join(apart['words'][:4])}\".")
-
-# %% ../../nbs/5_evaluation/report.ipynb #508113e6
-def sentences(
-    report: dict, # From `measure_voice`
-) -> dict[str, str]: # By section
-    "What to see."
-    copied = report["originality"]
-    web = dict(web=WEB) if report["voice"].get("transformer") else {}
-    return web | dict(
-        prediction=_said_of_prediction(report["prediction"]["rows"]),
-        judges=_said_of_judges(report["real_or_generated"], report["older_and_newest"]),
-        words="Bars of the same length mean that the voice uses a word as often as the person.",
-        features=_said_of_features(report["features"]),
-        originality=_said_of_originality(copied["generated"], copied["person"]),
-        topics=_said_of_topics(report["topics"]),
-        drift="What has changed in the person's own tweets, from the oldest to the newest tenth, "
-              "is out of reach for a voice that learnt from the older ones.",
-        months="The same by month of the year, all years together.",
-        curve="Where the line still falls, more tweets would make a better voice.")
 
 # %% ../../nbs/5_evaluation/report.ipynb #71c61996
 _HEAD = """<!doctype html><html lang="en"><head><meta charset="utf-8">\

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['BASES', 'USUAL', 'START', 'NO_STATUS', 'UNUSED', 'DOWNLOADING', 'FINDING', 'NEWEST', 'SAVING', 'MARKS', 'BITS_CHART',
            'RATE_CHART', 'bases_here', 'training_takes', 'describe_base', 'check_free', 'free_name', 'write_job',
-           'launch_training', 'resume_training', 'stop_training', 'forget_training', 'training_status',
-           'known_trainings', 'is_busy', 'remove_uploads', 'remove_leftovers', 'StatusFile', 'describe_status',
-           'training_steps', 'steps_html', 'bits_chart_rows', 'bits_in_words', 'stage_rows', 'finished_in_words',
-           'found_rate']
+           'launch_training', 'resume_training', 'stop_training', 'forget_training', 'last_line', 'is_alive',
+           'training_status', 'known_trainings', 'is_busy', 'remove_uploads', 'remove_leftovers', 'StatusFile',
+           'describe_status', 'training_steps', 'steps_html', 'bits_chart_rows', 'bits_in_words', 'stage_rows',
+           'finished_in_words', 'found_rate']
 
 # %% ../../nbs/7_doors/trainings.ipynb #87b562cb
 import html, json, math, os, shutil, signal, subprocess, sys, time
@@ -154,12 +154,18 @@ def _read(path):
     try: return read_json(path)
     except ModelError: return {}
 
-def _last_line(path):
+def last_line(
+    path: Path, # What a process has said
+) -> str: # Empty if there is nothing
+    "What was said last."
     try: lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError: return ""
     return lines[-1] if lines else ""
 
-def _is_alive(pid):
+def is_alive(
+    pid: int | None, # Of a process
+) -> bool:
+    "Whether a process is there."
     try: os.kill(pid, 0)
     except (OSError, TypeError): return False
     return True
@@ -178,7 +184,7 @@ def _how_it_ended(name, home):
         with suppress(OSError): os.replace(folder/"training.json", folder/"finished.json") # needs no room on the disk
         remove_uploads(home)
         return dict(ended="finished", state="finished", fraction=1.)
-    said = _last_line(folder/"said.txt")
+    said = last_line(folder/"said.txt")
     if said.startswith("error: "): return dict(ended="failed", state="failed", message=plain_words(said))
     return dict(ended="stopped", state="stopped", seconds_left=None)
 
@@ -190,7 +196,7 @@ def training_status(
     folder, status = trainings_folder(home)/check_name(name), _read(training_folder(name, home)/"status.json")
     ours = any((folder/f"{state}.json").exists() for state in ("training", "finished"))
     known = NO_STATUS | status | dict(ended="", ours=ours)
-    if not ours: return known if _is_alive(status.get("pid")) else None # somebody started it in a terminal
+    if not ours: return known if is_alive(status.get("pid")) else None # somebody started it in a terminal
     pid = lock_holder(folder)
     if pid is not None: return known | _under_way(folder, status, pid)
     if (folder/"training.json").exists(): return known | _how_it_ended(name, home)
