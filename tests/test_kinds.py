@@ -270,6 +270,58 @@ def joined_tables():
     return "".join(table(["id", "date", "text"], part) for part in (NEWEST_FIRST[:30], NEWEST_FIRST[30:]))
 
 
+# Tables in a manner of their own
+
+def joined(separator):
+    return "".join(separator.join(map(str, row)) + "\n" for row in [("id", "date", "text"), *NEWEST_FIRST])
+
+@kind("t.csv")
+def three_colons(): return joined(":::")
+
+@kind("t.csv", [f"{x} #clock" for x in TWEETS])
+def number_signs(): return "".join(f"{i}#{t}#{x}\n" for i, t, x in [("id", "date", "text"), *(
+    (i, t, f"{x} #clock") for i, t, x in NEWEST_FIRST)])
+
+@kind("t.csv")
+def broken_bars(): return joined("¦")
+
+@kind("t.txt")
+def arrows_without_header(): return "".join(f"{i} -> {t} -> {x}\n" for i, t, x in NEWEST_FIRST)
+
+@kind("t.csv")
+def fields_in_single_quotes():
+    doubled = lambda x: x.replace("'", "''")
+    return "id,date,text\n" + "".join(f"'{i}','{t}','{doubled(x)}'\n" for i, t, x in NEWEST_FIRST)
+
+@kind("t.csv")
+def rows_in_quotes(): # a sheet of one column
+    lines = table(["id", "date", "text"], NEWEST_FIRST).splitlines()
+    return table(None, [(line,) for line in lines], quoting=csv.QUOTE_ALL)
+
+@kind("t.csv")
+def names_of_rows():
+    rows = "".join(f'"{n}" "{x}" "{t}" "maker"\n' for n, (_, t, x) in enumerate(NEWEST_FIRST, 1))
+    return '"text" "created" "screenName"\n' + rows
+
+@kind("t.txt")
+def tuples_of_one(): return "".join(f"{(x,)}\n" for x in TWEETS)
+
+@kind("t.txt")
+def list_of_tuples(): return str([(i, str(t), x) for i, t, x in NEWEST_FIRST])
+
+@kind("t.sql")
+def inserted():
+    rows = ",\n".join("({}, '{}', '{}')".format(i, t, x.replace("'", "\\'")) for i, t, x in NEWEST_FIRST)
+    return f"INSERT INTO `tweets` (`id`, `created_at`, `text`) VALUES\n{rows};\n"
+
+@kind("t.txt")
+def labels_and_rules():
+    return "".join(f"Date: {t}\nTweet: {x}\nLikes: 3\n-----------\n" for _, t, x in NEWEST_FIRST)
+
+@kind("t.txt")
+def labels_between_empty_lines(): return "".join(f"Text: {x}\nDate: {t}\n\n" for _, t, x in NEWEST_FIRST)
+
+
 # Columns
 
 @kind("t.csv")

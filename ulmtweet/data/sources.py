@@ -17,6 +17,7 @@ from ..core import DataError, reading_errors
 from .accounts import fetch_account, is_account
 from .archives import read_archive, read_car
 from .columns import choose_columns, plain_text, tell_kinds, whole, whole_texts
+from .dialects import read_dialect
 from .files import Collection, decode_bytes, may_hold_tweets, open_collection, read_file, unpack
 from .kaggle import kaggle_dataset
 from .objects import read_objects
@@ -27,6 +28,7 @@ from .times import tell_times
 # %% ../../nbs/1_data/sources.ipynb #5e867c2a
 IMPORTERS: list[Callable[[str, str, str | None], Rows | None]] = [ # (text, file name, --column)
     read_objects,
+    read_dialect,
     read_table,
     lambda text, name, column: read_lines(text, name),
 ]

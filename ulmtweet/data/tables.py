@@ -98,7 +98,7 @@ def is_header(
     return len(named) == 1 and "_" in named[0] or len(named) > 1 and all(len(n.split()) < 3 for n in named)
 
 # %% ../../nbs/1_data/tables.ipynb #26839d3a
-DELIMITERS = ",\t;|~^"
+DELIMITERS = ",\t;|~^\x01"
 HEAD = 200_000 # characters of a file by which its kind is told
 
 def _head(text):
