@@ -16,7 +16,7 @@ import pandas as pd
 from ..core import DataError, reading_errors
 from .accounts import fetch_account, is_account
 from .archives import read_archive, read_car
-from .columns import choose_columns, plain_text, tell_kinds, whole, whole_texts
+from .columns import choose_columns, name_of, plain_text, tell_kinds, whole, whole_texts
 from .dialects import read_dialect
 from .files import Collection, decode_bytes, may_hold_tweets, open_collection, read_file, unpack
 from .kaggle import kaggle_dataset
@@ -43,7 +43,8 @@ def rows_to_table(
     if not found.rows: raise DataError(f"{name} has no rows; expected at least one tweet")
     fields = choose_columns(found.rows, name, column)
     texts = [plain_text(t) for t in whole_texts(found.rows, fields["text"])]
-    authors, ids = _strings(found.rows, fields["author"]), _strings(found.rows, fields["id"])
+    authors = [name_of(a) for a in _strings(found.rows, fields["author"])]
+    ids = _strings(found.rows, fields["id"])
     times = tell_times(found.rows, ids)
     is_retweet, is_reply = tell_kinds(found.rows, texts)
     damage = [found.damaged.get(i, "") for i in range(len(texts))]
