@@ -126,6 +126,25 @@ def ids_with_signs(): return table(["status_id", "text"], [(f"x{i}", x) for i, _
 def months_without_days():
     return table(["id", "date", "text"], [(i, f"{t:%b %Y}", x) for i, t, x in sorted(NEWEST_FIRST, key=lambda r: r[2])])
 
+def seconds(time): return int((time - datetime(1970, 1, 1)).total_seconds())
+
+@kind("t.csv")
+def thousands_in_seconds(): return dated(lambda t: f"{seconds(t):,}", ("timestamp", "text"))
+
+@kind("t.csv")
+def printed_times(): return dated(repr, ("created", "text"))
+
+@kind("t.csv")
+def minutes_of_one_digit(): return dated(lambda t: f"{t.year}年{t.month}月{t.day}日 {t.hour}時{t.minute}分", ("日時", "text"))
+
+@kind("t.csv")
+def year_month_and_day_apart():
+    rows = [(t.year, t.month, t.day, x) for _, t, x in sorted(NEWEST_FIRST, key=lambda row: row[2])]
+    return table(["Year", "Month", "Day", "Text"], rows)
+
+@kind("t.csv")
+def seconds_without_a_name(): return table(None, [(seconds(t), x) for _, t, x in NEWEST_FIRST])
+
 
 # JSON in any wrapping
 
@@ -188,6 +207,25 @@ def strict_script():
 def database_dates():
     return json.dumps([{"_id": {"$oid": str(n)}, "created_at": {"$date": f"{t:%Y-%m-%dT%H:%M:%SZ}"}, "text": x}
                        for n, (_, t, x) in enumerate(NEWEST_FIRST)])
+
+@kind("t.json")
+def lists_with_names(): return json.dumps([["id", "date", "text"], *([str(i), str(t), x] for i, t, x in NEWEST_FIRST)])
+
+@kind("t.json")
+def texts_by_id(): return json.dumps({str(i): x for i, _, x in sorted(NEWEST_FIRST, key=lambda row: row[2])})
+
+@kind("t.json")
+def texts_by_time(): return json.dumps({str(t): x for _, t, x in sorted(NEWEST_FIRST, key=lambda row: row[2])})
+
+@kind("t.json")
+def column_by_milliseconds():
+    rows = sorted(NEWEST_FIRST, key=lambda row: row[2])
+    return json.dumps(dict(text={f"{seconds(t)}000": x for _, t, x in rows}))
+
+@kind("t.json")
+def shell_of_a_database():
+    return "\n".join(f'{{"_id": ObjectId("5e"), "id": NumberLong({i}), "at": ISODate("{t}"), "text": {json.dumps(x)}}}'
+                     for i, t, x in NEWEST_FIRST)
 
 
 # Text files
@@ -390,6 +428,14 @@ def responses_by_number():
     rows = others(lambda i, t, x, other: (i, t, x, i - 5 if other else ""))
     return table(["id", "created_at", "text", "in_response_to_tweet_id"], rows)
 
+@kind("t.csv", OWN)
+def recycling_signs():
+    return table(["date", "text"], others(lambda i, t, x, other: (t, other * "🔁 @other: " + x)))
+
+@kind("t.csv", OWN)
+def retweeted_in_words():
+    return table(["date", "text"], others(lambda i, t, x, other: (t, other * "Maker Retweeted\n@other: " + x)))
+
 
 @pytest.mark.parametrize("name", KINDS)
 def test_kind(name, tmp_path):
@@ -424,6 +470,31 @@ def test_two_people_are_noticed_and_one_can_be_chosen(tmp_path):
     assert any("--author" in note for note in report["notes"])
     tweets, _ = clean_tweets(read_tweets(tmp_path/"t.csv", author="@maker"))
     assert set(tweets.author) == {"Maker"} and len(tweets) == 40
+
+
+PEOPLE = {
+    "a user printed as a dictionary": ("user", lambda name: str(dict(id=5, username=name, displayname="M"))),
+    "a user printed as an object": ("user", lambda name: f"User(username='{name}', id=5, displayname='M')"),
+    "addresses of people": ("author", lambda name: f"https://twitter.com/{name}"),
+    "addresses of tweets": ("url", lambda name: f"https://x.com/{name}/status/1277725529994166349"),
+    "another name": ("account_handle", str),
+    "an @ here and there": ("username", lambda name: "@" * (name == "maker") + name)}
+
+@pytest.mark.parametrize("kind", PEOPLE)
+def test_people_are_told_apart_however_they_are_written(kind, tmp_path):
+    column, write = PEOPLE[kind]
+    rows = [(t, write("other" if n % 3 == 0 else "maker"), x) for n, (_, t, x) in enumerate(NEWEST_FIRST)]
+    (tmp_path/"t.csv").write_text(table(["date", column, "text"], rows))
+    _, report = clean_tweets(read_tweets(tmp_path/"t.csv"))
+    assert report["authors"] == dict(maker=40, other=20)
+
+
+def test_lists_under_the_names_of_people(tmp_path):
+    post = lambda i, t, x: dict(id=i, text=x, created_at=str(t))
+    lists = dict(maker=[post(*row) for row in NEWEST_FIRST[:40]], other=[post(*row) for row in NEWEST_FIRST[40:]])
+    (tmp_path/"t.json").write_text(json.dumps(lists))
+    _, report = clean_tweets(read_tweets(tmp_path/"t.json"))
+    assert report["authors"] == dict(maker=40, other=20)
 
 
 RUSSIAN = ["Сегодня старый чайник опять опоздал на работу", "Соседская коза читает газету и смеётся",
