@@ -436,6 +436,16 @@ def recycling_signs():
 def retweeted_in_words():
     return table(["date", "text"], others(lambda i, t, x, other: (t, other * "Maker Retweeted\n@other: " + x)))
 
+@kind("t.csv", OWN)
+def quoted_by_hand(): # a whole tweet of another's in quotes is a retweet; with something said to it, that is the tweet
+    quote = lambda x, other: f"“@other: {x}”" if other else f'"@other: Some "words" here." {x}'
+    return table(["date", "text"], others(lambda i, t, x, other: (t, quote(x, other))))
+
+@kind("t.csv")
+def numbers_of_threads():
+    rows = [(t, f"🧵 1/ {x}" if n % 3 == 0 else f"{n % 3 + 1}/ {x}") for n, (_, t, x) in enumerate(NEWEST_FIRST[::-1])]
+    return table(["date", "text"], rows)
+
 
 @pytest.mark.parametrize("name", KINDS)
 def test_kind(name, tmp_path):
