@@ -359,8 +359,26 @@ def labels_and_rules():
 @kind("t.txt")
 def labels_between_empty_lines(): return "".join(f"Text: {x}\nDate: {t}\n\n" for _, t, x in NEWEST_FIRST)
 
+@kind("t.csv")
+def a_report_above():
+    rows = [(1, t, x[:20] + "...", f"https://x.example/maker/status/{i}", "neutral", "maker", x) for i, t, x in NEWEST_FIRST]
+    return "Report:,Bulk Mentions\nBrand:,Maker\nFrom:,2015\nTo:,2020\nLabel:,Maker\n\n" + table(
+        ["Query Id", "Date", "Snippet", "Url", "Sentiment", "Author", "Full Text"], rows)
+
 
 # Columns
+
+@kind("t.csv")
+def html(): return table(["date", "html"], [(t, f'<p lang="en" dir="ltr">{x}</p>') for _, t, x in NEWEST_FIRST])
+
+@kind("t.csv", [x.replace(" ", "\n", 1) for x in TWEETS], line_breaks=True)
+def line_breaks_of_html():
+    return table(["date", "text"], [(t, x.replace(" ", "<br />", 1)) for _, t, x in NEWEST_FIRST])
+
+@kind("t.csv", [x for n, x in enumerate(TWEETS) if n % 5], replies=False)
+def words_of_a_page():
+    answer = lambda x: "Replying to \n@other\n and \n@ada\n" if TWEETS.index(x) % 5 == 0 else ""
+    return table(["date", "text"], [(t, f"{answer(x)}{x}\nShow this thread") for _, t, x in NEWEST_FIRST])
 
 @kind("t.csv")
 def embedded_text():
@@ -511,7 +529,8 @@ RUSSIAN = ["Сегодня старый чайник опять опоздал �
            "Мой велосипед снова знает дорогу лучше меня", "Хлеб сегодня особенно хорош, спасибо пекарю"]
 JAPANESE = ["今日は古い時計がまた遅れています", "隣の山羊が新聞を読んで笑っている", "自転車の方が道をよく知っている"]
 
-@pytest.mark.parametrize("texts, encoding", [(RUSSIAN, "windows-1251"), (RUSSIAN, "koi8-r"), (JAPANESE, "shift-jis"),
+@pytest.mark.parametrize("texts, encoding", [(RUSSIAN, "windows-1251"), (RUSSIAN, "koi8-r"), (RUSSIAN, "mac-cyrillic"),
+                                             (JAPANESE, "shift-jis"),
                                              (JAPANESE, "euc-jp"), (JAPANESE, "iso-2022-jp")])
 def test_other_encodings_are_read_and_named_or_refused(texts, encoding, tmp_path):
     choose = random.Random(0)

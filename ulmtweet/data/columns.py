@@ -12,6 +12,17 @@ import ast, re, unicodedata
 
 from ..core import DataError
 
+# %% ../../nbs/1_data/columns.ipynb #e208f1bf
+_ANSWERING = re.compile(r"\s{0,9}Replying to\s{1,9}((?:@\w{1,30}[\s,]{1,9}(?:and\s{1,9}(?=@))?){1,50})(?=\S)")
+_BUTTON = re.compile(r"\s{0,9}\n\s{0,9}(?:Show (?:this thread|more|replies)|Translate (?:post|Tweet)|Read more)\s{0,9}$", re.I)
+
+def _without_page(text):
+    "A tweet without the words that X's page has above and below it; whom it answers is said by handles, as elsewhere."
+    if "\n" not in text: return text
+    if found := _ANSWERING.match(text):
+        if "\n" in found[1]: text = " ".join(re.findall(r"@\w+", found[1])) + " " + text[found.end():]
+    return text[:-60] + _BUTTON.sub("", text[-60:])
+
 # %% ../../nbs/1_data/columns.ipynb #11d02bbc
 NO_TEXTS = frozenset( # of Excel, LibreOffice, Google Sheets and pandas; some in German, French, Spanish, Portuguese
     "#NAME? #REF! #VALUE! #DIV/0! #N/A #NUM! #NULL! #ERROR! #SPILL! #CALC! #FIELD! #GETTING_DATA #BEZUG! #WERT! #NV "
@@ -24,7 +35,7 @@ def plain_text(
 ) -> str | None: # None for what is no text
     "The text of a tweet as its person wrote it, from a field of a file."
     if not isinstance(value, str) or value.strip() in NO_TEXTS: return None
-    text = whole(value)
+    text = _without_page(whole(value))
     if not text.startswith(("b'", 'b"')) or len(text) > MAX_BYTES or not _BYTES.fullmatch(text): return text
     try: return ast.literal_eval(text).decode("utf-8", errors="replace")
     except (ValueError, SyntaxError): return text # characters that bytes can't hold, or a bare quote

@@ -7,7 +7,7 @@ __all__ = ['IMPORTERS', 'rows_to_table', 'read_text', 'read_bytes', 'read_collec
            'read_tweets']
 
 # %% ../../nbs/1_data/sources.ipynb #81330478
-import contextlib
+import contextlib, re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from .columns import choose_columns, name_of, plain_text, tell_kinds, whole, who
 from .dialects import read_dialect
 from .files import Collection, decode_bytes, may_hold_tweets, open_collection, read_file, unpack
 from .kaggle import kaggle_dataset
-from .objects import read_objects
+from .objects import html_text, read_objects
 from .rows import Rows
 from .tables import read_lines, read_table
 from .times import tell_times
@@ -42,7 +42,7 @@ def rows_to_table(
     "Make the tidy table; raises `DataError`."
     if not found.rows: raise DataError(f"{name} has no rows; expected at least one tweet")
     fields = choose_columns(found.rows, name, column)
-    texts = [plain_text(t) for t in whole_texts(found.rows, fields["text"])]
+    texts = _seen([plain_text(t) for t in whole_texts(found.rows, fields["text"])])
     authors = [name_of(a) for a in _strings(found.rows, fields["author"])]
     ids = _strings(found.rows, fields["id"])
     times = tell_times(found.rows, ids)
@@ -52,6 +52,16 @@ def rows_to_table(
                               is_reply=is_reply, source_format=found.source_format, damage=damage))
     table.attrs["notes"] = [*found.notes, *times.notes]
     return table
+
+_PARAGRAPH = re.compile(r"\s*<(?:p|div|span|blockquote)\b[^<>]*>", re.I)
+_BREAK = re.compile(r"\s?<br ?/?>\s?", re.I)
+
+def _seen(texts):
+    "Texts as a reader sees them, where a column holds HTML, or its line breaks."
+    filled = [t for t in texts if t]
+    if 2 * sum(bool(_PARAGRAPH.match(t)) for t in filled) > len(filled): return [t and html_text(t) for t in texts]
+    breaks = sum(bool(_BREAK.search(t)) for t in filled)
+    return [t and _BREAK.sub("\n", t) for t in texts] if breaks > max(2, len(filled) / 100) else texts
 
 def _strings(rows, key):
     values = [row.get(key) for row in rows]
