@@ -361,7 +361,8 @@ def labels_between_empty_lines(): return "".join(f"Text: {x}\nDate: {t}\n\n" for
 
 @kind("t.csv")
 def a_report_above():
-    rows = [(1, t, x[:20] + "...", f"https://x.example/maker/status/{i}", "neutral", "maker", x) for i, t, x in NEWEST_FIRST]
+    rows = [(1, t, x[:20] + "...", f"https://x.example/maker/status/{i}", "neutral", "maker", x)
+            for i, t, x in NEWEST_FIRST]
     return "Report:,Bulk Mentions\nBrand:,Maker\nFrom:,2015\nTo:,2020\nLabel:,Maker\n\n" + table(
         ["Query Id", "Date", "Snippet", "Url", "Sentiment", "Author", "Full Text"], rows)
 

@@ -14,7 +14,8 @@ from ..core import DataError
 
 # %% ../../nbs/1_data/columns.ipynb #e208f1bf
 _ANSWERING = re.compile(r"\s{0,9}Replying to\s{1,9}((?:@\w{1,30}[\s,]{1,9}(?:and\s{1,9}(?=@))?){1,50})(?=\S)")
-_BUTTON = re.compile(r"\s{0,9}\n\s{0,9}(?:Show (?:this thread|more|replies)|Translate (?:post|Tweet)|Read more)\s{0,9}$", re.I)
+_BUTTON = re.compile(r"\s{0,9}\n\s{0,9}(?:Show (?:this thread|more|replies)|Translate (?:post|Tweet)|Read more)"
+                     r"\s{0,9}$", re.I)
 
 def _without_page(text):
     "A tweet without the words that X's page has above and below it; whom it answers is said by handles, as elsewhere."

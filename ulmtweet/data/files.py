@@ -107,7 +107,8 @@ ENCODINGS = { # the most likely one first: languages that are written in it
     "windows-1252": _WESTERN, "windows-1250": _CENTRAL, "windows-1251": "russian ukrainian bulgarian serbian",
     "windows-1253": "greek", "windows-1254": "turkish", "windows-1255": "hebrew", "windows-1256": "arabic",
     "windows-1257": "lithuanian latvian estonian", "windows-874": "thai", "KOI8-R": "russian", "KOI8-U": "ukrainian",
-    "ISO-8859-6": "arabic", "cp866": "russian", "mac-cyrillic": "russian ukrainian", "cp855": "russian", "ISO-8859-5": "russian", "ISO-8859-2": _CENTRAL,
+    "ISO-8859-6": "arabic", "cp866": "russian", "mac-cyrillic": "russian ukrainian", "cp855": "russian",
+    "ISO-8859-5": "russian", "ISO-8859-2": _CENTRAL,
     "cp850": _WESTERN, "mac-roman": _WESTERN,
     "Shift-JIS": "japanese", "EUC-JP": "japanese", "GB18030": "simplified", "Big5": "traditional", "EUC-KR": "korean"}
 CODECS = { # Python's names where they differ; Microsoft's supersets

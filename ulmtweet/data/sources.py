@@ -43,7 +43,9 @@ def rows_to_table(
     if not found.rows: raise DataError(f"{name} has no rows; expected at least one tweet")
     fields = choose_columns(found.rows, name, column)
     texts = _seen([plain_text(t) for t in whole_texts(found.rows, fields["text"])])
-    authors = [name_of(a) for a in _strings(found.rows, fields["author"])]
+    written = _strings(found.rows, fields["author"])
+    names = {w: name_of(w) for w in set(written)} # few, so that each is asked once
+    authors = [names[w] for w in written]
     ids = _strings(found.rows, fields["id"])
     times = tell_times(found.rows, ids)
     is_retweet, is_reply = tell_kinds(found.rows, texts)
@@ -58,10 +60,10 @@ _BREAK = re.compile(r"\s?<br ?/?>\s?", re.I)
 
 def _seen(texts):
     "Texts as a reader sees them, where a column holds HTML, or its line breaks."
-    filled = [t for t in texts if t]
-    if 2 * sum(bool(_PARAGRAPH.match(t)) for t in filled) > len(filled): return [t and html_text(t) for t in texts]
-    breaks = sum(bool(_BREAK.search(t)) for t in filled)
-    return [t and _BREAK.sub("\n", t) for t in texts] if breaks > max(2, len(filled) / 100) else texts
+    filled, tagged = sum(map(bool, texts)), [t for t in texts if t and "<" in t]
+    if 2 * sum(bool(_PARAGRAPH.match(t)) for t in tagged) > filled: return [t and html_text(t) for t in texts]
+    breaks = sum(bool(_BREAK.search(t)) for t in tagged)
+    return [t and _BREAK.sub("\n", t) for t in texts] if breaks > max(2, filled / 100) else texts
 
 def _strings(rows, key):
     values = [row.get(key) for row in rows]
