@@ -17,6 +17,7 @@ from test_kinds import NEWEST_FIRST, TWEETS, table, x_tweet
 from ulmtweet.core import DataError, UlmtweetError
 from ulmtweet.data.clean import clean_text, clean_tweets
 from ulmtweet.data.describe import describe_tweets
+from ulmtweet.data.dialects import read_dialect
 from ulmtweet.data.files import decode_bytes
 from ulmtweet.data.objects import html_text, read_objects
 from ulmtweet.data.sources import read_bytes, read_text, read_tweets
@@ -566,7 +567,8 @@ FUNCTIONS = dict(
     clean_text=clean_text, html_text=html_text, decode_bytes=lambda text: decode_bytes(text.encode(), "t"),
     decode_others=lambda text: decode_bytes(b"\xe9t\xe9 " + text.encode("cp1252", "replace"), "t"),
     read_objects=lambda text: read_objects(text, "t"), read_table=lambda text: read_table(text, "t"),
-    read_lines=lambda text: read_lines(text, "t"), tell_times=lambda text: tell_times([dict(date=text)], [""]),
+    read_dialect=lambda text: read_dialect(text, "t"), read_lines=lambda text: read_lines(text, "t"),
+    tell_times=lambda text: tell_times([dict(date=text)], [""]),
     tell_many_times=lambda text: tell_times([dict(date=text[i:i + 40]) for i in range(0, len(text), 40)],
                                             [""] * len(text)))
 ATTACKS = ["a", " ", "1", "\n", "a,b\n", "\t", '"', '""', "'", "[", "{", '{"a":1}\n', '[{"text":', "(", "<", "<p>",

@@ -126,6 +126,25 @@ def ids_with_signs(): return table(["status_id", "text"], [(f"x{i}", x) for i, _
 def months_without_days():
     return table(["id", "date", "text"], [(i, f"{t:%b %Y}", x) for i, t, x in sorted(NEWEST_FIRST, key=lambda r: r[2])])
 
+def seconds(time): return int((time - datetime(1970, 1, 1)).total_seconds())
+
+@kind("t.csv")
+def thousands_in_seconds(): return dated(lambda t: f"{seconds(t):,}", ("timestamp", "text"))
+
+@kind("t.csv")
+def printed_times(): return dated(repr, ("created", "text"))
+
+@kind("t.csv")
+def minutes_of_one_digit(): return dated(lambda t: f"{t.year}年{t.month}月{t.day}日 {t.hour}時{t.minute}分", ("日時", "text"))
+
+@kind("t.csv")
+def year_month_and_day_apart():
+    rows = [(t.year, t.month, t.day, x) for _, t, x in sorted(NEWEST_FIRST, key=lambda row: row[2])]
+    return table(["Year", "Month", "Day", "Text"], rows)
+
+@kind("t.csv")
+def seconds_without_a_name(): return table(None, [(seconds(t), x) for _, t, x in NEWEST_FIRST])
+
 
 # JSON in any wrapping
 
@@ -188,6 +207,25 @@ def strict_script():
 def database_dates():
     return json.dumps([{"_id": {"$oid": str(n)}, "created_at": {"$date": f"{t:%Y-%m-%dT%H:%M:%SZ}"}, "text": x}
                        for n, (_, t, x) in enumerate(NEWEST_FIRST)])
+
+@kind("t.json")
+def lists_with_names(): return json.dumps([["id", "date", "text"], *([str(i), str(t), x] for i, t, x in NEWEST_FIRST)])
+
+@kind("t.json")
+def texts_by_id(): return json.dumps({str(i): x for i, _, x in sorted(NEWEST_FIRST, key=lambda row: row[2])})
+
+@kind("t.json")
+def texts_by_time(): return json.dumps({str(t): x for _, t, x in sorted(NEWEST_FIRST, key=lambda row: row[2])})
+
+@kind("t.json")
+def column_by_milliseconds():
+    rows = sorted(NEWEST_FIRST, key=lambda row: row[2])
+    return json.dumps(dict(text={f"{seconds(t)}000": x for _, t, x in rows}))
+
+@kind("t.json")
+def shell_of_a_database():
+    return "\n".join(f'{{"_id": ObjectId("5e"), "id": NumberLong({i}), "at": ISODate("{t}"), "text": {json.dumps(x)}}}'
+                     for i, t, x in NEWEST_FIRST)
 
 
 # Text files
@@ -270,7 +308,78 @@ def joined_tables():
     return "".join(table(["id", "date", "text"], part) for part in (NEWEST_FIRST[:30], NEWEST_FIRST[30:]))
 
 
+# Tables in a manner of their own
+
+def joined(separator):
+    return "".join(separator.join(map(str, row)) + "\n" for row in [("id", "date", "text"), *NEWEST_FIRST])
+
+@kind("t.csv")
+def three_colons(): return joined(":::")
+
+@kind("t.csv", [f"{x} #clock" for x in TWEETS])
+def number_signs(): return "".join(f"{i}#{t}#{x}\n" for i, t, x in [("id", "date", "text"), *(
+    (i, t, f"{x} #clock") for i, t, x in NEWEST_FIRST)])
+
+@kind("t.csv")
+def broken_bars(): return joined("¦")
+
+@kind("t.txt")
+def arrows_without_header(): return "".join(f"{i} -> {t} -> {x}\n" for i, t, x in NEWEST_FIRST)
+
+@kind("t.csv")
+def fields_in_single_quotes():
+    doubled = lambda x: x.replace("'", "''")
+    return "id,date,text\n" + "".join(f"'{i}','{t}','{doubled(x)}'\n" for i, t, x in NEWEST_FIRST)
+
+@kind("t.csv")
+def rows_in_quotes(): # a sheet of one column
+    lines = table(["id", "date", "text"], NEWEST_FIRST).splitlines()
+    return table(None, [(line,) for line in lines], quoting=csv.QUOTE_ALL)
+
+@kind("t.csv")
+def names_of_rows():
+    rows = "".join(f'"{n}" "{x}" "{t}" "maker"\n' for n, (_, t, x) in enumerate(NEWEST_FIRST, 1))
+    return '"text" "created" "screenName"\n' + rows
+
+@kind("t.txt")
+def tuples_of_one(): return "".join(f"{(x,)}\n" for x in TWEETS)
+
+@kind("t.txt")
+def list_of_tuples(): return str([(i, str(t), x) for i, t, x in NEWEST_FIRST])
+
+@kind("t.sql")
+def inserted():
+    rows = ",\n".join("({}, '{}', '{}')".format(i, t, x.replace("'", "\\'")) for i, t, x in NEWEST_FIRST)
+    return f"INSERT INTO `tweets` (`id`, `created_at`, `text`) VALUES\n{rows};\n"
+
+@kind("t.txt")
+def labels_and_rules():
+    return "".join(f"Date: {t}\nTweet: {x}\nLikes: 3\n-----------\n" for _, t, x in NEWEST_FIRST)
+
+@kind("t.txt")
+def labels_between_empty_lines(): return "".join(f"Text: {x}\nDate: {t}\n\n" for _, t, x in NEWEST_FIRST)
+
+@kind("t.csv")
+def a_report_above():
+    rows = [(1, t, x[:20] + "...", f"https://x.example/maker/status/{i}", "neutral", "maker", x)
+            for i, t, x in NEWEST_FIRST]
+    return "Report:,Bulk Mentions\nBrand:,Maker\nFrom:,2015\nTo:,2020\nLabel:,Maker\n\n" + table(
+        ["Query Id", "Date", "Snippet", "Url", "Sentiment", "Author", "Full Text"], rows)
+
+
 # Columns
+
+@kind("t.csv")
+def html(): return table(["date", "html"], [(t, f'<p lang="en" dir="ltr">{x}</p>') for _, t, x in NEWEST_FIRST])
+
+@kind("t.csv", [x.replace(" ", "\n", 1) for x in TWEETS], line_breaks=True)
+def line_breaks_of_html():
+    return table(["date", "text"], [(t, x.replace(" ", "<br />", 1)) for _, t, x in NEWEST_FIRST])
+
+@kind("t.csv", [x for n, x in enumerate(TWEETS) if n % 5], replies=False)
+def words_of_a_page():
+    answer = lambda x: "Replying to \n@other\n and \n@ada\n" if TWEETS.index(x) % 5 == 0 else ""
+    return table(["date", "text"], [(t, f"{answer(x)}{x}\nShow this thread") for _, t, x in NEWEST_FIRST])
 
 @kind("t.csv")
 def embedded_text():
@@ -338,6 +447,24 @@ def responses_by_number():
     rows = others(lambda i, t, x, other: (i, t, x, i - 5 if other else ""))
     return table(["id", "created_at", "text", "in_response_to_tweet_id"], rows)
 
+@kind("t.csv", OWN)
+def recycling_signs():
+    return table(["date", "text"], others(lambda i, t, x, other: (t, other * "🔁 @other: " + x)))
+
+@kind("t.csv", OWN)
+def retweeted_in_words():
+    return table(["date", "text"], others(lambda i, t, x, other: (t, other * "Maker Retweeted\n@other: " + x)))
+
+@kind("t.csv", OWN)
+def quoted_by_hand(): # a whole tweet of another's in quotes is a retweet; with something said to it, that is the tweet
+    quote = lambda x, other: f"“@other: {x}”" if other else f'"@other: Some "words" here." {x}'
+    return table(["date", "text"], others(lambda i, t, x, other: (t, quote(x, other))))
+
+@kind("t.csv")
+def numbers_of_threads():
+    rows = [(t, f"🧵 1/ {x}" if n % 3 == 0 else f"{n % 3 + 1}/ {x}") for n, (_, t, x) in enumerate(NEWEST_FIRST[::-1])]
+    return table(["date", "text"], rows)
+
 
 @pytest.mark.parametrize("name", KINDS)
 def test_kind(name, tmp_path):
@@ -374,11 +501,37 @@ def test_two_people_are_noticed_and_one_can_be_chosen(tmp_path):
     assert set(tweets.author) == {"Maker"} and len(tweets) == 40
 
 
+PEOPLE = {
+    "a user printed as a dictionary": ("user", lambda name: str(dict(id=5, username=name, displayname="M"))),
+    "a user printed as an object": ("user", lambda name: f"User(username='{name}', id=5, displayname='M')"),
+    "addresses of people": ("author", lambda name: f"https://twitter.com/{name}"),
+    "addresses of tweets": ("url", lambda name: f"https://x.com/{name}/status/1277725529994166349"),
+    "another name": ("account_handle", str),
+    "an @ here and there": ("username", lambda name: "@" * (name == "maker") + name)}
+
+@pytest.mark.parametrize("kind", PEOPLE)
+def test_people_are_told_apart_however_they_are_written(kind, tmp_path):
+    column, write = PEOPLE[kind]
+    rows = [(t, write("other" if n % 3 == 0 else "maker"), x) for n, (_, t, x) in enumerate(NEWEST_FIRST)]
+    (tmp_path/"t.csv").write_text(table(["date", column, "text"], rows))
+    _, report = clean_tweets(read_tweets(tmp_path/"t.csv"))
+    assert report["authors"] == dict(maker=40, other=20)
+
+
+def test_lists_under_the_names_of_people(tmp_path):
+    post = lambda i, t, x: dict(id=i, text=x, created_at=str(t))
+    lists = dict(maker=[post(*row) for row in NEWEST_FIRST[:40]], other=[post(*row) for row in NEWEST_FIRST[40:]])
+    (tmp_path/"t.json").write_text(json.dumps(lists))
+    _, report = clean_tweets(read_tweets(tmp_path/"t.json"))
+    assert report["authors"] == dict(maker=40, other=20)
+
+
 RUSSIAN = ["Сегодня старый чайник опять опоздал на работу", "Соседская коза читает газету и смеётся",
            "Мой велосипед снова знает дорогу лучше меня", "Хлеб сегодня особенно хорош, спасибо пекарю"]
 JAPANESE = ["今日は古い時計がまた遅れています", "隣の山羊が新聞を読んで笑っている", "自転車の方が道をよく知っている"]
 
-@pytest.mark.parametrize("texts, encoding", [(RUSSIAN, "windows-1251"), (RUSSIAN, "koi8-r"), (JAPANESE, "shift-jis"),
+@pytest.mark.parametrize("texts, encoding", [(RUSSIAN, "windows-1251"), (RUSSIAN, "koi8-r"), (RUSSIAN, "mac-cyrillic"),
+                                             (JAPANESE, "shift-jis"),
                                              (JAPANESE, "euc-jp"), (JAPANESE, "iso-2022-jp")])
 def test_other_encodings_are_read_and_named_or_refused(texts, encoding, tmp_path):
     choose = random.Random(0)

@@ -88,10 +88,10 @@ def test_cleaning_takes_twice_the_time_for_twice_the_text(piece):
     def seconds(n):
         text, best = (piece * n)[:n], 9.0
         for _ in range(3):
-            start = time.perf_counter()
+            start = time.process_time()
             rules.mend_apostrophes(rules.take_out_quoted(rules.take_out_links(rules.unescape(text))))
             rules.is_cut_off(text), rules.automatic_posts([text], [text]), rules.duplicates([text], [""])
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.process_time() - start)
         return best
     assert seconds(100_000) < 2.5 * seconds(50_000) + 0.02
 

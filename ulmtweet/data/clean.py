@@ -82,31 +82,46 @@ _SHORT = fr"(?:(?<![A-Za-z0-9.]){_T_CO}|pic\.(?:twitter|x)\.com/[A-Za-z0-9]*)"
 _HOST = r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}"
 _HIDDEN = fr"(?:\s[A-Za-z]{{0,40}}[0-9/_=%&?.-]{_IN_LINK}{{0,200}}(?=\s?…))?"
 _SPACED = fr"(?:www\.)?\s{{1,2}}{_HOST}(?:[/?]{_IN_LINK}*)?{_HIDDEN}"
-LINK = re.compile(fr"(?:https?://(?:{_T_CO}|{_SPACED}|{_IN_LINK}*)|{_SHORT}){_END}(?:\s{{0,2}}…)?")
+# what is written without https://; a host alone, as www.s.example, is said like a word, and stays
+_BARE = (r"(?<![A-Za-z0-9.@/-])(?:www\.[A-Za-z0-9-]{1,63}\.[A-Za-z.]{2,20}/|(?:mobile\.)?(?:twitter|x)\.com/|"
+         r"(?:bit\.ly|youtu\.be|goo\.gl|ow\.ly|buff\.ly|dlvr\.it|ift\.tt|tinyurl\.com|is\.gd|fb\.me|lnkd\.in|tl\.gd)/)"
+         fr"{_IN_LINK}*")
+_SCHEME = r"(?:https?|HTTPS?|Https?)://"
+LINK = re.compile(fr"(?:{_SCHEME}(?:{_T_CO}|{_SPACED}|{_IN_LINK}*)|{_SHORT}|{_BARE}){_END}(?:\s{{0,2}}…)?")
+_MARKS_OF_LINKS = ("://", "t.co/", "pic.", "www.", ".com/", ".ly/", ".be/", ".gl/", ".it/", ".tt/", ".gd/", ".me/",
+                   "d.in/")
+_LINK_CUT = re.compile(r"(?<!\S)ht(?:t(?:ps?(?::/{0,2})?)?)?…$")
 
-def _may_have_link(text): return "http" in text or "t.co/" in text or "pic." in text
+def _may_have_link(text): return any(mark in text for mark in _MARKS_OF_LINKS)
 
 def take_out_links(
     text: str, # Mended
 ) -> str: # A space in place of each link
     "Text without links, spaced and cut ones included."
+    if text[-1:] == "…": text = _LINK_CUT.sub("", text)
     return LINK.sub(" ", text) if _may_have_link(text) else text
 
 # %% ../../nbs/1_data/clean.ipynb #c1ea0012
 _SIGN = r"[\"“(]?(?:[RQM]T|rt) ?@[A-Za-z0-9_]{1,30}"
-_QUOTED = re.compile(fr"(?:\s{_SIGN}:|(?<=[.!?…\"”)\]])\s+{_SIGN}).*", re.DOTALL)
+_QUOTED = re.compile(fr"(?:\s{_SIGN}:|(?<=[.!?…\"”)\]>|])\s+{_SIGN}).*", re.DOTALL)
+
+_LEADING = re.compile(r"\A\s{0,9}[\"“”]@[A-Za-z0-9_]{1,30}:\s.*[\"”]", re.DOTALL)
+_TRAILING = re.compile(r"\s(?:[\"“”]@[A-Za-z0-9_]{1,30}:\s(?:.*[\"”]|.*)|//\s?@[\w-]{1,30}[:：].*)", re.DOTALL)
 
 def take_out_quoted(
     text: str, # Without links
 ) -> str:
-    "Text without the tweet of somebody else at its end."
-    return _QUOTED.sub("", text) if "T @" in text or "T@" in text or "rt @" in text else text
+    "Text without the tweet of somebody else at its end, or in quotes at its start."
+    if "T @" in text or "T@" in text or "rt @" in text: text = _QUOTED.sub("", text)
+    return _TRAILING.sub("", _LEADING.sub("", text)) if any(o in text for o in ('"@', "“@", "”@", "//")) else text
 
 def is_quoted(
     text: str, # A tweet before cleaning
 ) -> bool:
-    "Whether all of a tweet is somebody else's, by QT or MT at its start."
-    return bool(re.match(r"[\s\"“(]*[QM]T ?@", text))
+    "Whether all of a tweet is somebody else's, by QT or MT at its start, or by quotes around it."
+    return bool(re.match(r"[\s\"“(]*[QM]T ?@", text) or _WHOLE.fullmatch(text))
+
+_WHOLE = re.compile(r"\s{0,9}[\"“”]@[A-Za-z0-9_]{1,30}:\s(?:[^\"”]*|.*[\"”]\s*)", re.DOTALL)
 
 # %% ../../nbs/1_data/clean.ipynb #c1ea0015
 _CONTRACTION = r"(?<=[A-Za-z])\?(?=(?:s|t|re|ve|ll|d|m)(?![\w=]))"
@@ -176,20 +191,30 @@ def is_cut_off(
     text = " ".join(unescape(text).split())
     if lost: return len(text) >= CUT_QUESTION and bool(re.search(r"\w\? https://t\.co/\w+$", text[-100:]))
     rest = text[:-200] + _LAST_LINK.sub("", text[-200:])
+    if rest.endswith("(cont)") and rest != text: return True # the rest is on another page
     if not _DOTS.search(rest): return False
     return any(len(rest) in r for r in CUT_LENGTHS) or (
         rest != text and any(len(text) in r for r in CUT_LENGTHS_WITH_LINK))
 
 # %% ../../nbs/1_data/clean.ipynb #c1ea0022
-_FIRST = re.compile(r"[(\[]?(\d{1,2})(?:/(\d{1,2}|[nNxX])?[)\]]?|\))[:.]?\s(?=\S)")
-_LAST = re.compile(r"(?<=\S)\s[(\[]?(\d{1,2})/(\d{1,2}|[nNxX])?[)\]]?$")
+_HANDLES = re.compile(r"(?:@\w{1,15}\s){0,50}")
+_FIRST = re.compile(r"(?:🧵\s?)?[(\[]?(\d{1,2})"
+                    r"(?:\s?[-–—]|\ufe0f?\u20e3|(?:(?:/|\sof\s)(\d{1,2}|[nNxX])|/)?[)\]]?[:.]?)\s(?=\S)")
+_LAST = re.compile(r"(?<=\S)\s(?:🧵\s?)?(?:[(\[]?(\d{1,2})(?:/|\sof\s)(\d{1,2}|[nNxX])?[)\]]?|"
+                   r"[(\[](\d{1,2})[)\]]|/(\d{1,2}))$")
 THREAD_REACH = 20 # tweets between two numbers of a thread, chosen by eye
 
 def _thread_marks(text):
     "Way of numbering, number, and the text without it; for the start and the end."
-    first, last = _FIRST.match(text), _LAST.search(text[-12:]) if "/" in text[-6:] else None
-    if first: yield ("first", re.sub(r"\d", "", first[0]), first[2]), int(first[1]), text[first.end():]
-    if last: yield ("last", re.sub(r"\d", "", last[0]), last[2]), int(last[1]), text[:-len(last[0])]
+    handles = _HANDLES.match(text)[0]
+    first = _FIRST.match(text, len(handles))
+    last = _LAST.search(text[-16:]) if re.search(r"[\d/][)\]nNxX]?$", text[-3:]) else None
+    way = lambda mark: re.sub(r"[\d🧵\s]", "", mark)
+    if first and first[0].strip() != first[1]: # a number alone is none of a thread
+        yield ("first", way(first[0]), first[2]), int(first[1]), handles + text[first.end():]
+    if last:
+        number = int(next(filter(None, (last[1], last[3], last[4]))))
+        yield ("last", way(last[0]), last[2]), number, text[:-len(last[0])]
 
 # %% ../../nbs/1_data/clean.ipynb #c1ea0023
 def take_out_thread_numbers(
@@ -210,7 +235,9 @@ AUTOMATIC_TIMES = 5 # posts of one template, chosen by eye
 _OPENINGS = re.compile( # of programs that post for people, in lower case
     r"i (?:just )?(?:liked|favorited|uploaded|added|earned|unlocked|completed|ousted|ran|walked|rated) "
     r"|i['’]m (?:at|listening to) |just (?:posted|completed|earned|finished) a |my week on |today['’]?s? stats"
-    r"|#?now ?playing ")
+    r"|#?now ?playing |(?P<paper>the \S.{0,60} is out!)"
+    r"|(?P<liked>me (?:ha )?gustado? un v[ií]deo de @?youtube|j['’](?:aime une|ai aimé une) vidéo @?youtube"
+    r"|ich mag (?:das|ein) @?youtube|gostei de um vídeo @?youtube|youtube 動画を高く評価|.{0,200}の動画を高く評価)")
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_])\d+(?:[.,:]\d+)*") # not of a name, as in @maker_01
 _BETWEEN = re.compile(r"[\W_]+")
 
@@ -223,7 +250,7 @@ def _templates(text):
     "What a program would have kept the same in a tweet that it wrote."
     text = " ".join(text.split()).casefold()
     link, program = _first_link(text), _OPENINGS.match(text)
-    if link and program: yield "program", program[0]
+    if link and program: yield "program", program.lastgroup or program[0]
     if link or program or len(_NUMBER.findall(text)) > 1:
         wording = _wording(HANDLE.sub("", LINK.sub("", text)) if link else text)
         if len(wording) >= 12: yield "wording", wording

@@ -5,12 +5,24 @@
 # %% auto #0
 __all__ = ['NO_TEXTS', 'MAX_BYTES', 'ALIASES', 'SAMPLE', 'CELLS', 'MIN_WORDS', 'NOT_TEXT', 'MAX_COLUMNS', 'NOT_TRUE', 'TELLING',
            'TYPES', 'plain_text', 'whole', 'squeeze', 'plain_name', 'place', 'count_words', 'sample_rows', 'text_score',
-           'check_width', 'whole_texts', 'choose_columns', 'tell_kinds']
+           'name_of', 'check_width', 'whole_texts', 'choose_columns', 'tell_kinds']
 
 # %% ../../nbs/1_data/columns.ipynb #ad5f31bd
 import ast, re, unicodedata
 
 from ..core import DataError
+
+# %% ../../nbs/1_data/columns.ipynb #e208f1bf
+_ANSWERING = re.compile(r"\s{0,9}Replying to\s{1,9}((?:@\w{1,30}[\s,]{1,9}(?:and\s{1,9}(?=@))?){1,50})(?=\S)")
+_BUTTON = re.compile(r"\s{0,9}\n\s{0,9}(?:Show (?:this thread|more|replies)|Translate (?:post|Tweet)|Read more)"
+                     r"\s{0,9}$", re.I)
+
+def _without_page(text):
+    "A tweet without the words that X's page has above and below it; whom it answers is said by handles, as elsewhere."
+    if "\n" not in text: return text
+    if found := _ANSWERING.match(text):
+        if "\n" in found[1]: text = " ".join(re.findall(r"@\w+", found[1])) + " " + text[found.end():]
+    return text[:-60] + _BUTTON.sub("", text[-60:])
 
 # %% ../../nbs/1_data/columns.ipynb #11d02bbc
 NO_TEXTS = frozenset( # of Excel, LibreOffice, Google Sheets and pandas; some in German, French, Spanish, Portuguese
@@ -24,7 +36,7 @@ def plain_text(
 ) -> str | None: # None for what is no text
     "The text of a tweet as its person wrote it, from a field of a file."
     if not isinstance(value, str) or value.strip() in NO_TEXTS: return None
-    text = whole(value)
+    text = _without_page(whole(value))
     if not text.startswith(("b'", 'b"')) or len(text) > MAX_BYTES or not _BYTES.fullmatch(text): return text
     try: return ast.literal_eval(text).decode("utf-8", errors="replace")
     except (ValueError, SyntaxError): return text # characters that bytes can't hold, or a bare quote
@@ -49,7 +61,10 @@ ALIASES = {field: names.split() for field, names in dict( # the best first
     author="screen_name handle user_screen_name author_handle author_username user_handle twitter_handle username user "
            "author from_user from_user_name from account acct user_name author_name tweeter poster name usuario autor "
            "utilisateur auteur benutzer nutzer utente usuário gebruiker użytkownik kullanıcı användare "
-           "пользователь автор ユーザー名 ユーザー 用户名 用户 作者 사용자",
+           "пользователь автор ユーザー名 ユーザー 用户名 用户 作者 사용자 "
+           "account_handle account_username twitter_username twitter_account tweet_author tweet_user tweet_username "
+           "posted_by account_name display_name full_name nickname nick profile profile_name twitter_profile owner "
+           "cuenta perfil compte konto conta profilo アカウント アカウント名 账号 계정 author_id user_id from_user_id",
     id="tweet_id status_id post_id tweet_id_str id_str id rest_id row_id",
 ).items()}
 
@@ -154,6 +169,21 @@ def _text_column(rows, names):
     known = [n for n in values if (place(n, "text") is not None or nameless) and not _is_code(values[n])]
     return min(known, key=fit, default=None)
 
+# %% ../../nbs/1_data/columns.ipynb #43cf6cc6
+_ADDRESS = re.compile(r"(?:https?://)?(?:(?:www|mobile|m)\.)?(?:twitter|x)\.com/(?:#!/)?@?(\w{1,20})(?:[/?]\S*)?",
+                      re.I | re.A)
+_NOBODY = ("i", "web", "anyuser", "user", "intent", "search", "hashtag") # in addresses that lead to anybody's tweet
+_PRINTED = re.compile(r"""\b(?:screen_?name|user_?name|handle)['"]?\s?[:=]\s?['"](\w{1,60})['"]""", re.I)
+
+def name_of(
+    value: object, # Of a column of people or of addresses
+) -> str: # Handles without @; "" for nobody
+    "The handle or name in a field."
+    text = "" if value is None else str(value).strip()
+    if link := _ADDRESS.fullmatch(text[:300]): return "" if link[1].lower() in _NOBODY else link[1]
+    printed = _PRINTED.search(text[:2000]) if re.search(r"[{(]", text[:200]) else None
+    return printed[1] if printed else text.removeprefix("@")
+
 # %% ../../nbs/1_data/columns.ipynb #2c1648d1
 _HANDLE = re.compile(r"@?[\w.-]{1,60}(?:@[\w.-]+)?")
 
@@ -161,13 +191,21 @@ def _author_column(rows, names):
     "The column of the people's handles or names, or None."
     def fit(name):
         filled = [str(r[name]).strip() for r in rows if r.get(name)]
-        most = lambda test: 2 * sum(map(test, filled)) > len(filled)
-        if not most(lambda v: not _LIST.fullmatch(v[:1000]) and len(v) < 100): return None
-        return (not most(lambda v: v.startswith("@")), not most(lambda v: bool(_HANDLE.fullmatch(v))),
-                place(name, "author") or 0)
+        people = [name_of(v) for v in filled]
+        most = lambda test, values=people: 2 * sum(map(test, values)) > len(values)
+        if not most(lambda v: bool(v) and not _LIST.fullmatch(v[:1000]) and len(v) < 100): return None
+        if most(str.isdecimal) and len(set(people)) < 2: return None # a number says nothing of one person
+        return (not most(lambda v: v.startswith("@"), filled), most(str.isdecimal),
+                not most(lambda v: bool(_HANDLE.fullmatch(v))), place(name, "author") or 0)
     fits = {n: f for n in names if (place(n, "author") is not None or _NAMELESS.fullmatch(n)) and (f := fit(n))}
     fits = {n: f for n, f in fits.items() if not _NAMELESS.fullmatch(n) or not f[0]} # without names, handles have an @
-    return min(fits, key=fits.get, default=None)
+    return min(fits, key=fits.get) if fits else _link_column(rows, names)
+
+def _link_column(rows, names):
+    "The column of the tweets' addresses, which say whose they are, or None."
+    own = (n for n in names if not _OTHER_TWEET.search(squeeze(n)) or place(n, "id") is not None)
+    is_link = lambda v: bool(_ADDRESS.fullmatch(str(v)[:300])) and "/status" in str(v) and bool(name_of(v))
+    return next((n for n in own if sum(is_link(r.get(n)) for r in rows) > 0.9 * len(rows)), None)
 
 # %% ../../nbs/1_data/columns.ipynb #06b0605b
 _X_ID = re.compile(r"\d{17,19}") # since 2011; microseconds since 1970 have 16 digits
@@ -292,7 +330,7 @@ _ANSWERED = re.compile(r"(?:in)?repl(?:y|ied|ying)to(?:user|author)?(?:screennam
 _OWN_ID = re.compile(r"(?:user|author|account)id(?:str)?")
 _LISTED = re.compile(r"""['"](?:screen_name|username)['"]: ?['"](\w+)['"]""")
 
-def _own(value): return str(value or "").strip().lstrip("@").casefold()
+def _own(value): return name_of(value).casefold()
 
 def _answers_oneself(rows, names):
     "Whether each row answers a tweet of the same person."
@@ -308,7 +346,10 @@ def _answers_oneself(rows, names):
     return [answers(r) for r in rows] if owns and whom else [False] * len(rows)
 
 # %% ../../nbs/1_data/columns.ipynb #8b5575e8
-_BEGINS = dict(retweet=re.compile(r"\W{0,9}RT[\s:：.)\]\u200e\u200f-]{0,4}(?:(?:from|via)\s)?[@＠]", re.I),
+_BEGINS = dict(retweet=re.compile(r"\W{0,9}RT[\s:：.)\]\u200e\u200f-]{0,4}(?:(?:from|via)\s)?[@＠]|"
+                                  r"\s{0,9}[🔁♻🔄]\ufe0f?\s{0,2}[@＠]|"
+                                  r"\s{0,9}(?:[^\n]{1,60}\s)?(?:retweeted|reposted)[ \t]?"
+                                  r"(?:\n|[^\n]{1,60}\(@\w{1,15}\):)", re.I),
                reply=re.compile(r"\s{0,9}[@＠]"))
 
 def tell_kinds(

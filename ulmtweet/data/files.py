@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['EXPECTED', 'KINDS', 'MARKS', 'LATIN', 'OTHER_SCRIPTS', 'MANY_SIGNS', 'SIGNS', 'ENCODINGS', 'CODECS', 'ALLOWED',
-           'UNUSUAL', 'STRANGE', 'HEAD_START', 'MARGIN', 'MOST', 'STRUCTURED', 'TEXTS', 'PACKED', 'ARCHIVES', 'NEVER',
-           'X_POSTS', 'X_OTHERS', 'PRIVATE', 'MAX_MEMBER', 'MAX_RATIO', 'ZIP_STARTS', 'PACKERS', 'UNPACK_ERRORS',
-           'MAX_FILES', 'DOCUMENTS', 'MAX_DEPTH', 'MAX_FILE', 'shown', 'encoding_of', 'decode_bytes', 'may_hold_tweets',
-           'unpack', 'Collection', 'open_collection', 'read_file']
+           'UNUSUAL', 'STRANGE', 'RARITY', 'HEAD_START', 'MARGIN', 'MOST', 'STRUCTURED', 'TEXTS', 'PACKED', 'ARCHIVES',
+           'NEVER', 'X_POSTS', 'X_OTHERS', 'PRIVATE', 'MAX_MEMBER', 'MAX_RATIO', 'ZIP_STARTS', 'PACKERS',
+           'UNPACK_ERRORS', 'MAX_FILES', 'DOCUMENTS', 'MAX_DEPTH', 'MAX_FILE', 'shown', 'encoding_of', 'decode_bytes',
+           'may_hold_tweets', 'unpack', 'Collection', 'open_collection', 'read_file']
 
 # %% ../../nbs/1_data/files.ipynb #7bea2afe
 import bz2, codecs, gzip, io, lzma, os, re, stat, struct, tarfile, unicodedata, zipfile, zlib
@@ -107,7 +107,8 @@ ENCODINGS = { # the most likely one first: languages that are written in it
     "windows-1252": _WESTERN, "windows-1250": _CENTRAL, "windows-1251": "russian ukrainian bulgarian serbian",
     "windows-1253": "greek", "windows-1254": "turkish", "windows-1255": "hebrew", "windows-1256": "arabic",
     "windows-1257": "lithuanian latvian estonian", "windows-874": "thai", "KOI8-R": "russian", "KOI8-U": "ukrainian",
-    "ISO-8859-6": "arabic", "cp866": "russian", "ISO-8859-5": "russian", "ISO-8859-2": _CENTRAL,
+    "ISO-8859-6": "arabic", "cp866": "russian", "mac-cyrillic": "russian ukrainian", "cp855": "russian",
+    "ISO-8859-5": "russian", "ISO-8859-2": _CENTRAL,
     "cp850": _WESTERN, "mac-roman": _WESTERN,
     "Shift-JIS": "japanese", "EUC-JP": "japanese", "GB18030": "simplified", "Big5": "traditional", "EUC-KR": "korean"}
 CODECS = { # Python's names where they differ; Microsoft's supersets
@@ -135,7 +136,7 @@ def _sign_cost(letters, standard, in_use):
 # %% ../../nbs/1_data/files.ipynb #60c64a77
 def _pair_cost(before, c, script):
     "Nats for a character because of the one before it."
-    if not c.isalpha(): return 0
+    if not c.isalpha(): return 10 * (before.isalpha() and unicodedata.category(c) == "Sc") # `Сегодн€`
     cost = 2 * (c.isupper() and not before.isupper()) + 4 * (c.isupper() and before.islower())
     if script == "latin": cost += 1.5 * (before.isalpha() and not before.isascii())
     if script == "spaced": cost += 5 * (before.isalpha() and before.isascii())
@@ -162,7 +163,8 @@ def _telling_part(raw, size=50_000): # the first lines with bytes beyond ASCII, 
     return bytes(part)
 
 # %% ../../nbs/1_data/files.ipynb #4c5e4c37
-HEAD_START, MARGIN, MOST = 8, 5, 4.8 # nats before the other encodings, between the first two, for a byte beyond ASCII
+RARITY = {"windows-1252": 0, "mac-cyrillic": 2, "cp855": 2} # the others are 1
+HEAD_START, MARGIN, MOST = 10, 5, 4.8 # nats before the other encodings, between the first two, for a byte beyond ASCII
 
 def encoding_of(
     raw: bytes, # Text, not UTF-8
@@ -174,7 +176,7 @@ def encoding_of(
         text = _decode(part, encoding)
         pairs = Counter(zip("\n" + text, text))
         surprise = min(_surprise(pairs, *language) for language in _languages(encoding))
-        found.setdefault(text, (surprise + HEAD_START * (encoding != "windows-1252"), encoding))
+        found.setdefault(text, (surprise + HEAD_START * RARITY.get(encoding, 1), encoding))
     best, second = sorted(found.values())[:2]
     high = sum(byte > 127 for byte in part)
     if second[0] - best[0] < max(MARGIN, best[0]/15) or best[0] - HEAD_START > MOST * high:

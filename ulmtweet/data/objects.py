@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ..core import DataError
+from .columns import name_of
 from .rows import Rows
+from .tables import is_header
 
 # %% ../../nbs/1_data/objects.ipynb #da641c57
 _TAG = re.compile(r"<(/?[a-zA-Z!][^<>]*)>")
@@ -170,6 +172,8 @@ def _plain(key): return re.sub(r"[\W_]", "", key).lower()
 
 def _plain_keys(value): return {_plain(k): v for k, v in value.items()}
 
+def _fields(value): return _plain_keys(value) if isinstance(value, dict) else {}
+
 def _has(post, keys): return any(post.get(k) not in (None, "") for k in keys)
 
 # %% ../../nbs/1_data/objects.ipynb #c54e6917
@@ -228,6 +232,26 @@ def _handle(value, depth=5):
     here = next((fields[k] for k in HANDLES if isinstance(fields.get(k), str)), "")
     return here or next((found for k in PEOPLE if (found := _handle(fields.get(k), depth - 1))), "")
 
+def _author(post):
+    "Whose a post is: a handle, or what its address says, or a name."
+    links = (post.get(k) for k in ("url", "tweeturl", "permalink", "link", "twitterurl"))
+    linked = (name_of(link) for link in links if isinstance(link, str) and "/status" in link)
+    names = (_fields(post.get(k)).get("name") for k in ("user", "author", "account"))
+    return _handle(post) or next(filter(None, linked), "") or next((n for n in names if isinstance(n, str)), "")
+
+# %% ../../nbs/1_data/objects.ipynb #073adf3f
+_NO_NAMES = {"tweets", "posts", "threads", "statuses", "items", "results", "retweets", "quotes", "articles", "notes",
+             "originals", "all", "old", "new", "train", "test", "valid", "validation", "first", "second"}
+
+def _below_names(value):
+    "The posts in lists that stand under the handles of several people; none in another object."
+    lists = {k: v for k, v in value.items() if isinstance(v, list) and v} if isinstance(value, dict) else {}
+    no_names = NOT_THEIRS | _NO_NAMES | {*WRAPPERS}
+    is_handle = lambda k: re.fullmatch(r"@?[A-Za-z_]\w{2,14}", k) and _plain(k) not in no_names
+    if len(lists) < 2 or not all(is_handle(k) and as_post(v[0]) for k, v in lists.items()): return []
+    posts = [(k.removeprefix("@"), p) for k, v in lists.items() for p in _below(v)]
+    return [p if _author(p) else p | dict(username=k) for k, p in posts]
+
 # %% ../../nbs/1_data/objects.ipynb #abef1cb6
 def find_posts(
     value: object, # Any JSON value
@@ -235,10 +259,10 @@ def find_posts(
 ) -> list[dict]: # Fields by their plain names
     "The posts in a JSON value, with their author if one is said anywhere."
     post = as_post(value)
-    inside = _below(list(value.values()) if post else value) if is_text or not post else []
+    inside = (_below_names(value) or _below(list(value.values()) if post else value)) if is_text or not post else []
     posts = inside if len(inside) > 1 or not post else [post]
     for p in posts:
-        author = "" if _handle(p) else _author_around(value, p)
+        author = "" if _author(p) else _author_around(value, p)
         if author: p["username"] = author
     return posts
 
@@ -264,8 +288,6 @@ def unescape(
     return _ENTITY.sub(lambda m: _ENTITIES[m[0]], text)
 
 # %% ../../nbs/1_data/objects.ipynb #1c916e49
-def _fields(value): return _plain_keys(value) if isinstance(value, dict) else {}
-
 def _dicts(value): return [_plain_keys(v) for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 def _links(entities):
@@ -377,7 +399,7 @@ def x_row(
 ) -> dict: # text, time, author, id, is_retweet, is_reply
     "A row of a tweet, as X's APIs, archive and web pages and most scrapers write it."
     text = post_text(post)
-    return dict(text=text, time=_post_time(post), author=_handle(post) or "".join(own[:1]), id=_post_id(post),
+    return dict(text=text, time=_post_time(post), author=_author(post) or "".join(own[:1]), id=_post_id(post),
                 is_retweet=_is_retweet(post, text), is_reply=_is_reply(post, text, own))
 
 # %% ../../nbs/1_data/objects.ipynb #b27779d1
@@ -476,19 +498,47 @@ def flatten(
 # %% ../../nbs/1_data/objects.ipynb #0fd19896
 def _is_plain(value): return not isinstance(value, (dict, list))
 
+_DATED = re.compile(r"\d{4}[-/.]\d\d?[-/.]\d\d?(?:[T ][\d:.Z+-]{5,20})?")
+
+def _keyed(keys):
+    "What keys that stand for rows hold: a `date`, a `timestamp` or an `id`; None for small numbers and names."
+    if all(map(_DATED.fullmatch, keys)): return "date"
+    if not all(k.isdecimal() for k in keys) or max(map(len, keys)) < 10: return None
+    return "timestamp" if max(map(len, keys)) < 15 else "id"
+
+def _with_key(name, key, row): return row | {name: key} if name and name not in row else row
+
+# %% ../../nbs/1_data/objects.ipynb #75b4bc94
 def _records(value):
     "The rows of a list of objects, or of a table as pandas and others write it; none if it is something else."
-    if isinstance(value, list): return [v for v in value if isinstance(v, dict)]
+    if isinstance(value, list): return [v for v in value if isinstance(v, dict)] or _rows_of_lists(value)
     if not isinstance(value, dict) or not value: return []
     names, data, columns = value.get("columns"), value.get("data"), list(value.values())
     if isinstance(names, list) and isinstance(data, list):
         return [dict(zip(map(str, names), row)) for row in data if isinstance(row, list)]
     if all(isinstance(c, list) and len(c) == len(columns[0]) and all(map(_is_plain, c)) for c in columns):
         return [dict(zip(value, row)) for row in zip(*columns)]
-    if not all(isinstance(c, dict) for c in columns): return []
-    if all(k.isdigit() for c in columns for k in c): # by columns, and in each by number
-        return [{name: c.get(k) for name, c in value.items()} for k in columns[0]]
-    return columns if len(columns) > 1 and len({frozenset(c) for c in columns}) == 1 else []
+    key = _keyed(value)
+    if all(isinstance(c, str) for c in columns) and (key or all(k.isdecimal() for k in value)):
+        return [_with_key(key, k, dict(text=c)) for k, c in value.items()]
+    return _records_by_key(value, columns, key) if all(isinstance(c, dict) for c in columns) else []
+
+# %% ../../nbs/1_data/objects.ipynb #625a8577
+def _records_by_key(value, columns, key):
+    "The rows of an object of objects: by columns, and in each by number, id or time; or by rows."
+    keys = {k for c in columns for k in c}
+    if keys and (_keyed(keys) or all(k.isdecimal() for k in keys)):
+        return [_with_key(_keyed(keys), k, {name: c.get(k) for name, c in value.items()}) for k in columns[0]]
+    alike = len(columns) > 1 and len({frozenset(c) for c in columns}) == 1
+    return [_with_key(key, k, c) for k, c in value.items()] if alike else []
+
+def _rows_of_lists(value):
+    "The rows of a list of lists of the same length, the first of which may be the names."
+    rows = [v for v in value if isinstance(v, list) and all(map(_is_plain, v))]
+    if len(rows) < 2 or len(rows) < len(value) or len(set(map(len, rows))) > 1 or not rows[0]: return []
+    first, *others = [["" if v is None else str(v) for v in row] for row in rows]
+    names = first if is_header(first, others[:60]) else [f"column {i}" for i in range(1, len(first) + 1)]
+    return [dict(zip(names, row)) for row in (rows[1:] if names is first else rows)]
 
 # %% ../../nbs/1_data/objects.ipynb #868c3877
 def _largest_records(value):
@@ -502,6 +552,11 @@ def _largest_records(value):
         if size > most: best, most = records, size
         if not _is_plain(value): stack += (value.values() if isinstance(value, dict) else value)
     return best
+
+# %% ../../nbs/1_data/objects.ipynb #9a4a4c02
+_SHELL = re.compile(r"\b(?:ObjectId|ISODate|Number(?:Long|Int|Decimal)|new Date)\(([^()\"]{0,40}|\"[^()\"]{0,40}\")\)")
+
+def _shell_value(call): return call[1] if call[1][:1] == '"' else f'"{call[1]}"'
 
 # %% ../../nbs/1_data/objects.ipynb #135f42b6
 FORMATS = [ # name, whether a post is of it, its row; asked in this order
@@ -552,6 +607,7 @@ def read_objects(
     column: str | None = None, # Key of the tweet's text (with dots), if it is told; None means to find it
 ) -> Rows | None: # None if it isn't JSON
     "Read tweets from JSON in any wrapping; raises `DataError`."
+    if _SHELL.search(text[:2000]): text = _SHELL.sub(_shell_value, text)
     by_line = _is_jsonl(text)
     values = [] if by_line else _values(text, name)
     if values is None: return None

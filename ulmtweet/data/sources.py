@@ -7,7 +7,7 @@ __all__ = ['IMPORTERS', 'rows_to_table', 'read_text', 'read_bytes', 'read_collec
            'read_tweets']
 
 # %% ../../nbs/1_data/sources.ipynb #81330478
-import contextlib
+import contextlib, re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +16,11 @@ import pandas as pd
 from ..core import DataError, reading_errors
 from .accounts import fetch_account, is_account
 from .archives import read_archive, read_car
-from .columns import choose_columns, plain_text, tell_kinds, whole, whole_texts
+from .columns import choose_columns, name_of, plain_text, tell_kinds, whole, whole_texts
+from .dialects import read_dialect
 from .files import Collection, decode_bytes, may_hold_tweets, open_collection, read_file, unpack
 from .kaggle import kaggle_dataset
-from .objects import read_objects
+from .objects import html_text, read_objects
 from .rows import Rows
 from .tables import read_lines, read_table
 from .times import tell_times
@@ -27,6 +28,7 @@ from .times import tell_times
 # %% ../../nbs/1_data/sources.ipynb #5e867c2a
 IMPORTERS: list[Callable[[str, str, str | None], Rows | None]] = [ # (text, file name, --column)
     read_objects,
+    read_dialect,
     read_table,
     lambda text, name, column: read_lines(text, name),
 ]
@@ -40,8 +42,11 @@ def rows_to_table(
     "Make the tidy table; raises `DataError`."
     if not found.rows: raise DataError(f"{name} has no rows; expected at least one tweet")
     fields = choose_columns(found.rows, name, column)
-    texts = [plain_text(t) for t in whole_texts(found.rows, fields["text"])]
-    authors, ids = _strings(found.rows, fields["author"]), _strings(found.rows, fields["id"])
+    texts = _seen([plain_text(t) for t in whole_texts(found.rows, fields["text"])])
+    written = _strings(found.rows, fields["author"])
+    names = {w: name_of(w) for w in set(written)} # few, so that each is asked once
+    authors = [names[w] for w in written]
+    ids = _strings(found.rows, fields["id"])
     times = tell_times(found.rows, ids)
     is_retweet, is_reply = tell_kinds(found.rows, texts)
     damage = [found.damaged.get(i, "") for i in range(len(texts))]
@@ -49,6 +54,16 @@ def rows_to_table(
                               is_reply=is_reply, source_format=found.source_format, damage=damage))
     table.attrs["notes"] = [*found.notes, *times.notes]
     return table
+
+_PARAGRAPH = re.compile(r"\s*<(?:p|div|span|blockquote)\b[^<>]*>", re.I)
+_BREAK = re.compile(r"\s?<br ?/?>\s?", re.I)
+
+def _seen(texts):
+    "Texts as a reader sees them, where a column holds HTML, or its line breaks."
+    filled, tagged = sum(map(bool, texts)), [t for t in texts if t and "<" in t]
+    if 2 * sum(bool(_PARAGRAPH.match(t)) for t in tagged) > filled: return [t and html_text(t) for t in texts]
+    breaks = sum(bool(_BREAK.search(t)) for t in tagged)
+    return [t and _BREAK.sub("\n", t) for t in texts] if breaks > max(2, filled / 100) else texts
 
 def _strings(rows, key):
     values = [row.get(key) for row in rows]

@@ -98,7 +98,7 @@ def is_header(
     return len(named) == 1 and "_" in named[0] or len(named) > 1 and all(len(n.split()) < 3 for n in named)
 
 # %% ../../nbs/1_data/tables.ipynb #26839d3a
-DELIMITERS = ",\t;|~^"
+DELIMITERS = ",\t;|~^\x01"
 HEAD = 200_000 # characters of a file by which its kind is told
 
 def _head(text):
@@ -349,16 +349,25 @@ _SEP = re.compile(r"\ufeff?\"?sep=([^\"\w\r\n\\])\"?[ \t,;]*(?:\r\n?|\n)", re.I)
 
 _TITLE = re.compile(r"[^,;\t|\r\n]{1,200}[,;\t|]{2,200}\s*\n") # in the first of several columns
 _FOOTER = re.compile(r"\n\s{0,9}\(\d{1,9} rows?(?: affected)?\)\s*$") # of a database's program
-MAX_TITLE = 5 # lines above a header
+MAX_TITLE = 10 # lines above a header
 
 def _below_title(text, column):
     "The separator, and the text from the header on; a title or remarks may stand above it."
     if title := _TITLE.match(text): text = text[title.end():]
-    if delimiter := find_delimiter(text, column): return delimiter, text
+    found, below = find_delimiter(text, column), text
+    if found and (column or _is_even(text, found)): return found, text
+    others = [(found, text)] if found else []
     for _ in range(MAX_TITLE):
-        text = text.partition("\n")[2]
-        if delimiter := _best_fit(text, column, NAMED): return delimiter, text
-    return None, text
+        below = below.partition("\n")[2]
+        delimiter = _best_fit(below, column, NAMED)
+        if delimiter and _is_even(below, delimiter): return delimiter, below
+        if delimiter: others.append((delimiter, below))
+    return next(iter(others), (None, below))
+
+def _is_even(text, delimiter):
+    "Whether most rows have at least as many fields as the first, and no more than twice as many."
+    first, *others = map(len, _first_rows(text, delimiter) or _unquoted(text, delimiter))
+    return 2 * sum(first <= n < 2 * first + 2 for n in others) >= len(others)
 
 # %% ../../nbs/1_data/tables.ipynb #6e8dae38
 def _least_width(rows):

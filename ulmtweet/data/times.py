@@ -71,8 +71,8 @@ MONTHS = _month_words() | dict(agt=8, ags=8, mrt=3, mrz=3, sept=9, setiembre=9, 
 # %% ../../nbs/1_data/times.ipynb #d3664c30
 HALF = r"[ap]\.?\s?m\b\.?|vorm\.?|nachm\.?|[ef]m\b|oo\b|os\b|午前|午後|上午|下午|오전|오후"
 AFTERNOON = re.compile(r"p|nachm|em|os|午後|下午|오후")
-CLOCK = (rf"(?P<half_before>{HALF})?\s?(?P<hour>\d{{1,2}})(?::|\.|h|時|时|点|點|시\s?)(?P<minute>\d\d)"
-         r"(?:(?::|\.|m|分|분\s?)(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?[분分秒초s]?"
+CLOCK = (rf"(?P<half_before>{HALF})?\s?(?P<hour>\d{{1,2}})(?::|\.|h|時|时|点|點|시\s?)(?P<minute>\d\d|\d(?=[分분]))"
+         r"(?:(?::|\.|m|分|분\s?)(?P<second>\d\d|\d(?=[秒초]))(?:[.,](?P<fraction>\d{1,9}))?)?[분分秒초s]?"
          rf"(?:\s?(?P<half_after>{HALF}))?")
 ZONE = r"(?:[\s(]{0,2}(?:gmt|utc|z)?\s?(?P<zone>[+\-−]\d{1,2}(?::?\d\d)?))?"
 GLUE = r"(?:st|nd|rd|th|er|o)?[\s.,،/'’\-–年月년월]{0,3}(?:(?:d[ei]l?|of|thang|thg)\b\s?)?"
@@ -93,8 +93,10 @@ DATES = dict( # the parts of a date in the order in which they are written
 GAP, TAIL = r"\D{1,16}?", r"(?:\D{0,40})"
 AFTER = {name: rf"{WORDS}{date}(?:{GAP}{CLOCK}{ZONE})?{TAIL}" for name, date in DATES.items()}
 BEFORE = {name + "_last": rf"\W?{CLOCK}{GAP}{WORDS}{date}{TAIL}" for name, date in DATES.items()}
-OTHERS = dict( # `Sat Nov 10 14:00:00 +0000 2018`, `20181110T140000Z`
+OTHERS = dict( # `Sat Nov 10 14:00:00 +0000 2018`, `datetime.datetime(2018, 11, 10, 14, 0)`, `20181110T140000Z`
     year_last=rf"{WORDS}{NAME}{GLUE}(?P<day>\d{{1,2}})\s{{1,2}}{CLOCK}{ZONE}[^\d+]{{1,9}}(?P<year>\d{{4}}){TAIL}",
+    python=r"datetime\.date(?:time)?\((?P<year>\d{4}), (?P<month>\d{1,2}), (?P<day>\d{1,2})(?:, (?P<hour>\d{1,2})"
+           r"(?:, (?P<minute>\d{1,2})(?:, (?P<second>\d{1,2})(?:, \d{1,6})?)?)?)?(?:, tz[^\d]{1,40})?\)",
     compact=r"(?P<year>(?:19|20)\d\d)(?P<month>\d\d)(?P<day>\d\d)(?:[t_\- ]?"
             r"(?P<hour>\d\d):?(?P<minute>\d\d)(?::?(?P<second>\d\d)(?:\.\d{1,9})?)?z?(?:\.0+)?)?(?:\.0+)?")
 SHAPES = {name: re.compile(shape) for name, shape in (AFTER | BEFORE | OTHERS).items()}
@@ -177,7 +179,13 @@ def _read_words(texts, order):
     return times
 
 # %% ../../nbs/1_data/times.ipynb #b887cca5
-def _bare(value): return str(value).strip("'\"= \t\r\n") # spreadsheets put an apostrophe before numbers
+_THOUSANDS = re.compile(r"\d{1,3}(?:[,. ']\d{3}){3,6}", re.ASCII) # 1,546,503,300
+_MICROSOFT = re.compile(r"/Date\((\d{9,15})(?:[+-]\d{4})?\)/", re.ASCII)
+
+def _bare(value):
+    text = str(value).strip("'\"= \t\r\n") # spreadsheets put an apostrophe before numbers
+    if found := _MICROSOFT.fullmatch(text): return found[1]
+    return re.sub(r"\D", "", text) if _THOUSANDS.fullmatch(text) else text
 
 def read_times(
     values: list, # A column
@@ -203,7 +211,7 @@ def read_ids(
     ids: list[str], # Tweets' ids, "" if unknown
 ) -> pd.Series: # datetime64[us], UTC; NaT where an id holds no time
     "When X gave out each id."
-    texts = pd.Series([str(i).strip("'\"= ").removeprefix("x") for i in ids], dtype=object)
+    texts = pd.Series([str(i).strip("'\"=# ").removeprefix("x") for i in ids], dtype=object)
     numbers = pd.to_numeric(texts, errors="coerce").astype(float)
     numbers = numbers.where((numbers >= 1e14) & (numbers < 9e18) & (numbers % 1e12 != 0))
     times = pd.to_datetime(numbers // 2**22 + X_FIRST_ID, unit="ms").astype("datetime64[us]")
@@ -323,10 +331,11 @@ def _best_reading(column, hours, rows, by_id):
     return best, bool(equals) and not pointed
 
 # %% ../../nbs/1_data/times.ipynb #451851c2
-def _readings(rows, by_id, names):
+def _readings(rows, by_id, names, is_number_enough=False):
     "All columns that look like times, days joined with a column of hours."
     by_name = sorted(names, key=lambda n: -_rank(n))[:300]
-    dates = _columns_with(lambda n, v: _is_date(v, _rank(n) > 0), rows, by_name)
+    nameless = lambda n, v: is_number_enough and _NAMELESS.fullmatch(n) and _SECONDS.fullmatch(_bare(v))
+    dates = _columns_with(lambda n, v: _is_date(v, _rank(n) > 0 or nameless(n, v)), rows, by_name)
     clocks = _columns_with(lambda n, v: len(str(v)) <= MAX_LENGTH and _CLOCK.fullmatch(fold(v).strip()), rows, by_name)
     clocks = [n for n in clocks if n not in dates and HOUR_WORDS.search(_plain(n)) and not _is_foreign(n)]
     some = [rows[i] for i in _sample(len(rows))]
@@ -336,6 +345,20 @@ def _readings(rows, by_id, names):
         yield found
 
 _CLOCK = re.compile(CLOCK + ZONE)
+_NAMELESS = re.compile(r"column \d+") # of a table without header
+_SECONDS = re.compile(r"1\d{9}(?:\d{3})?(?:\.\d+)?", re.ASCII) # or milliseconds since 1970
+
+# %% ../../nbs/1_data/times.ipynb #853c5729
+_DAY_PARTS = [fold(names).split() for names in (
+    "year yr año anno année jahr ano jaar rok yıl год 年", "month mes mese mois monat mês maand miesiąc ay месяц 月",
+    "day día giorno jour tag dia dag dzień gün день 日")]
+
+def _with_days(rows, names):
+    "The rows with a column `date` if year, month and day have a column each."
+    parts = [next((n for n in names if _plain(n) in words), None) for words in _DAY_PARTS]
+    if None in parts or "date" in names: return rows, names
+    whole = lambda value: str(value).strip().removesuffix(".0")
+    return [r | dict(date="-".join(whole(r.get(p)) for p in parts)) for r in rows], [*names, "date"]
 
 # %% ../../nbs/1_data/times.ipynb #b9e919ee
 @dataclass
@@ -356,6 +379,9 @@ def tell_times(
     if not read_ids([ids[i] for i in some]).notna().mean() >= 0.5: ids = _linked_ids(rows, names) if rows else ids
     by_id = read_ids([ids[i] for i in some])
     readings = list(_readings(rows, by_id, names)) if rows else []
+    if rows and not readings:
+        rows, names = _with_days(rows, names)
+        readings = list(_readings(rows, by_id, names, is_number_enough=True))
     best, is_open = max(readings, key=lambda r: r[0].promise, default=(None, False))
     if by_id.notna().mean() >= 0.5 and by_id.nunique() > 1 and not _is_trusted(best): return _times_of_ids(ids, best)
     if best is None or best.times.isna().all():
