@@ -9,8 +9,9 @@ from ulmtweet.core import UlmtweetError
 from ulmtweet.page.trainings import remove_leftovers
 
 st.set_page_config("ulmtweet", "🐤", layout="centered")
-# the chosen one of several is written in the primary colour, which can't be read on a dark ground
-st.html("<style>[data-testid=stButtonGroup] button p {color: CanvasText}</style>")
+# less empty space at the top; the chosen one of several is in the primary colour, which can't be read on a dark ground
+st.html("<style>.block-container {padding-top: 4.5rem}"
+        "[data-testid=stButtonGroup] button p {color: CanvasText}</style>")
 
 
 @st.cache_resource
