@@ -3,7 +3,7 @@
 // states where no word is under way; in the last one all may come until the next space
 const BETWEEN = "", IN_HANDLE = "@", ANYTHING = "…";
 const WHOLE_AND_HALF = /^([^\udc80-\udcff]*)([\udc80-\udcff]*)$/u;
-const halfOf = (text) => text.match(/[\udc80-\udcff]*$/u)[0];
+const halfOf = (text) => text.match(/^[^\udc80-\udcff]*([\udc80-\udcff]*)/u)[1];
 
 class Characters {
   constructor(texts, tokens, characters) {
