@@ -1,5 +1,6 @@
 "A voice as one HTML file: what is in it, and that a browser writes with it what Python writes."
-import json, random, re, shutil
+import base64, json, random, re, shutil
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -14,9 +15,9 @@ from ulmtweet.generation.engine import Sampling, sample_ids, steps_of, tweet_uni
 from ulmtweet.generation.generate import Sieve, clean_prompt, explain, request, weighted_length, writing_rules
 from ulmtweet.generation.originality import folded_words
 from ulmtweet.models.awdlstm import AWDLSTM
-from ulmtweet.models.tokens import EOT_ID, CharTokenizer, WordTokenizer
+from ulmtweet.models.tokens import EOT_ID, CharTokenizer, WordTokenizer, train_subword
 from ulmtweet.models.voice import Voice
-from ulmtweet.sharing.html import rounded_voice
+from ulmtweet.sharing.html import packed_weights, rounded_voice, token_data
 
 TIE = 1e-5 # of the probability of all tokens: sums of 32 bits differ by less, and a random number may fall in between
 BEGINNINGS = ("", "The van", "@til", "日本", "It's 100% my fault that")
@@ -173,6 +174,23 @@ def test_same_probabilities(writer, shared, rounded):
 
 
 @pytest.mark.slow
+def test_networks_of_other_shapes(page, shared):
+    tokenizer = train_subword(shared[1].learnt, 301)
+    for shape in (dict(emb_sz=5, n_hid=7, n_layers=1), dict(emb_sz=9, n_hid=6, n_layers=3)):
+        torch.manual_seed(0)
+        model = AWDLSTM(len(tokenizer), **shape)
+        torch.nn.init.normal_(model.start)
+        weights, floats = packed_weights(model)
+        data = dict(weights=base64.b64encode(weights).decode(), shape=model.shape | dict(floats=floats),
+                    tokens=token_data(tokenizer))
+        js = page.evaluate("""({weights, shape, tokens}) => new Writer({...voice, tokens, words: null, copies: null},
+            unpackWeights(decodeBase64(weights), shape)).explain("The van is cold 🚀")""", data)
+        same = explain(rounded_voice(replace(shared[1], model=model, tokenizer=tokenizer)), "The van is cold 🚀")
+        assert [r["piece"] for r in js] == [r["piece"] for r in same]
+        np.testing.assert_allclose([r["probability"] for r in js], [r["probability"] for r in same], rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_same_pieces_can_follow(writer, rounded):
     spelling = writing_rules(rounded, Sampling()).spelling
     emoji = "🚀".encode().decode("ascii", "surrogateescape")
@@ -320,10 +338,28 @@ def test_bad_requests_and_a_stop(page):
     page.get_by_text("use a shorter one").wait_for()
     page.get_by_label("The tweet begins with").fill("")
     generate(page, Tweets="100")
+    page.locator(".growing", has_text=re.compile("....")).wait_for() # as it is written
     page.locator("li .below").first.wait_for()
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Generate").wait_for()
-    assert 1 <= page.locator("li .below").count() < 100
+    assert 1 <= page.locator("li .below").count() < 100 and "may give more" not in page.inner_text("#status")
+
+
+@pytest.mark.slow
+def test_few_endings_and_a_damaged_file(page, shared):
+    slider = page.get_by_role("slider", name="Creativity")
+    slider.evaluate("(e) => { e.min = 0.01; e.step = 0.01; }")
+    slider.fill("0.01") # nearly always the likeliest token
+    page.get_by_label("The tweet begins with").fill("The van is")
+    generate(page, Tweets="5", Seed="7")
+    page.get_by_text("Another beginning or more creativity may give more").wait_for()
+    assert page.locator("li .below").count() < 5
+    broken = shared[0].with_name(shared[0].name + ".broken.html") # no other address to `browser_page`
+    broken.write_text(shared[0].read_text(encoding="utf-8").replace('id="weights">', 'id="weights">!'), encoding="utf-8")
+    address = page.url
+    page.goto(broken.as_uri())
+    page.get_by_text("This browser can't open the voice").wait_for()
+    page.goto(address)
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ async function generate(voice, writing, texts) {
   list.replaceChildren(growing);
   button.textContent = "Stop";
   status.textContent = "Writing ...";
-  const found = await writing.write(request, {
+  const {found, exhausted} = await writing.write(request, {
     writes: (text) => { growing.firstChild.textContent = text; },
     wrote: (tweet) => {
       growing.before(card(tweet, voice, writing));
@@ -108,11 +108,12 @@ async function generate(voice, writing, texts) {
   });
   growing.remove();
   button.textContent = "Generate";
-  const few = found < request.n ? "Another beginning or more creativity may give more. " : "";
-  status.textContent = `${found} tweets. ${few}The seed ${request.seed} gives the same ones again.`;
+  const few = exhausted ? "Another beginning or more creativity may give more. " : "";
+  const count = found === 1 ? "1 tweet" : `${found} tweets`;
+  status.textContent = `${count}. ${few}The seed ${request.seed} gives the same ones again.`;
 }
 
-async function startPage() {
+async function openPage() {
   const voice = JSON.parse(byId("voice").textContent), texts = new Texts(voice.patterns), weights = byId("weights");
   const writing = new Writing(voice, decodeBase64(weights.textContent), byId("program").textContent);
   weights.remove();
@@ -122,9 +123,13 @@ async function startPage() {
     event.preventDefault();
     if (writing.run) writing.stop(); else generate(voice, writing, texts);
   };
-  try { await writing.opened; }
-  catch (error) { byId("status").textContent = `This browser can't open the voice: ${error.message}`; return; }
+  await writing.opened;
   byId("generate").disabled = false;
   byId("status").textContent = "Ready.";
   Object.assign(globalThis, {voice, writing}); // for the console, and for tests
+}
+
+async function startPage() {
+  try { await openPage(); }
+  catch (error) { byId("status").textContent = `This browser can't open the voice: ${error.message}`; }
 }

@@ -17,7 +17,8 @@ class Writing {
     })));
   }
 
-  // calls `writes(text)` as the next tweet grows and `wrote(tweet)` when it is there; resolves to how many there are
+  // calls `writes(text)` as the next tweet grows and `wrote(tweet)` when it is there; resolves to how many there are,
+  // and whether no more were to be had
   write({prompt, n, seed, temperature}, {writes, wrote}) {
     return new Promise((done) => {
       this.run = {prompt, n, seed, temperature, writes, wrote, done, most: MAX_DRAWS * n, asked: 0, next: 0,
@@ -69,7 +70,7 @@ class Writing {
     run.ending.delete(worker);
     if (run.ending.size) return;
     this.run = null;
-    run.done(run.seen.size);
+    run.done({found: run.seen.size, exhausted: run.next === run.most});
   }
 
   explain(text) {
