@@ -7,7 +7,8 @@ VOICE is the folder of a voice; without it one is trained on the bundled sample 
 character are those of its newest tweets, which it has not learnt, in 16 bits and rounded to eight. The page runs in
 headless Chromium, opened from disk, and writes fifty tweets three times (seeds 0 to 2, temperature 0.8, no beginning)
 with as many workers as there are cores. Beside it Python writes the same on one core, four tweets at a time, as a
-worker does, and 512. Five minutes on two cores, most of them for the training.
+worker does, and 512. Where other programs run (`load`, of the last minute), the tweets for each second that the browser
+had a core say what it would do alone. Five minutes on two cores, most of them for the training.
 """
 import json, os, statistics, sys, tempfile, time
 from pathlib import Path
@@ -46,15 +47,22 @@ def per_second(write):
     return [round(r, 1) for r in rates]
 
 
+def core_seconds(page):
+    "Time that all processes of the browser have had a core for."
+    session = page.context.browser.new_browser_cdp_session()
+    return sum(p["cpuTime"] for p in session.send("SystemInfo.getProcessInfo")["processInfo"])
+
+
 def in_browser(path):
     begun = time.perf_counter()
     with browser_page(path.as_uri()) as page:
         page.locator("#generate:enabled").wait_for()
         ready = time.perf_counter() - begun
-        workers = page.evaluate("writing.workers.length")
+        workers, before = page.evaluate("writing.workers.length"), core_seconds(page)
         rates = per_second(lambda seed: page.evaluate(WRITE, [seed, TWEETS, READERS.temperature]))
+        per_core = (1 + len(SEEDS)) * TWEETS / (core_seconds(page) - before)
     return dict(seconds_until_ready=round(ready, 2), workers=workers, tweets_per_second=statistics.median(rates),
-                rounds=rates)
+                rounds=rates, tweets_per_core_second=round(per_core, 1))
 
 
 def in_python(voice, bs):
@@ -76,7 +84,7 @@ def main():
         bits_per_character=dict(sixteen_bits=round(whole, 4), eight_bits=round(rounded, 4),
                                 percent_more=round(100 * (rounded / whole - 1), 3)),
         test_tweets=len(voice.held_out["test"]), page=page, python=[in_python(voice, bs) for bs in (4, 512)],
-        cores=os.cpu_count(), command="python " + " ".join(["bench/share.py", *(Path(a).name for a in sys.argv[1:])])), indent=1))
+        cores=os.cpu_count(), load=round(os.getloadavg()[0], 1), command="python " + " ".join(["bench/share.py", *(Path(a).name for a in sys.argv[1:])])), indent=1))
 
 
 if __name__ == "__main__":
