@@ -82,7 +82,8 @@ def test_a_folder_of_notebooks_is_a_folder_of_the_package():
     parts = {}
     for name, path in chapters().items(): parts.setdefault(name.rpartition(".")[0], set()).add(path.parent.name)
     assert parts == {"": {""}, "cli": {"7_doors"}, "page": {"7_doors"}} | {
-        p.partition("_")[2]: {p} for p in ("1_data", "2_models", "3_generation", "4_training", "5_evaluation")}
+        p.partition("_")[2]: {p} for p in ("1_data", "2_models", "3_generation", "4_training", "5_evaluation",
+                                           "6_sharing")}
 
 
 def test_a_part_imports_only_from_parts_before_it():

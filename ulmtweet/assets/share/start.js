@@ -1,0 +1,3 @@
+// The same program is the page and, read from a blob, its workers.
+
+if (typeof document === "undefined") startWorker(self); else startPage();
