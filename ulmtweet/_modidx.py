@@ -1400,6 +1400,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'ulmtweet/models/transformer.py'),
                                              'ulmtweet.models.transformer._load_lm': ( '2_models/transformer.html#_load_lm',
                                                                                        'ulmtweet/models/transformer.py'),
+                                             'ulmtweet.models.transformer._reach': ( '2_models/transformer.html#_reach',
+                                                                                     'ulmtweet/models/transformer.py'),
                                              'ulmtweet.models.transformer._read_on': ( '2_models/transformer.html#_read_on',
                                                                                        'ulmtweet/models/transformer.py'),
                                              'ulmtweet.models.transformer._roomier': ( '2_models/transformer.html#_roomier',
