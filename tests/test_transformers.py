@@ -16,7 +16,6 @@ from ulmtweet.generation.engine import Sampling, rules_of, sample_ids, tweet_uni
 from ulmtweet.generation.generate import request
 from ulmtweet.models.tokens import EOT_ID
 from ulmtweet.models.transformer import load_transformer
-from ulmtweet.models.voice import Voice
 from ulmtweet.training import learner
 from ulmtweet.training.learner import RECIPES, Recipe
 from ulmtweet.training.stages import train_stage

@@ -385,12 +385,24 @@ def _library():
     transformers.utils.logging.disable_progress_bar()
     return transformers
 
+# %% ../../nbs/2_models/transformer.ipynb #3be87ab8
+LARGEST_NETWORK, MOST_LAYERS = 4_000_000_000, 200 # weights, layers; a description of more is a mistake
+
+def _drawn(config):
+    "The network that a configuration describes, without memory; raises anything."
+    if not 0 < config.num_hidden_layers <= MOST_LAYERS: raise ValueError(f"{config.num_hidden_layers} layers")
+    with torch.device("meta"): drawn = _library().AutoModelForCausalLM.from_config(config)
+    if sum(p.numel() for p in drawn.parameters()) > LARGEST_NETWORK:
+        raise ValueError(f"more than {LARGEST_NETWORK:,} weights")
+    return drawn
+
+# %% ../../nbs/2_models/transformer.ipynb #3979f0dc
 def _load_lm(folder):
-    library = _library()
+    library, here = _library(), dict(local_files_only=True, trust_remote_code=False)
     try:
+        _drawn(library.AutoConfig.from_pretrained(folder, **here))
         lm, found = library.AutoModelForCausalLM.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, dtype=torch.float32,
-            output_loading_info=True)
+            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **here)
     except Exception as e: # whatever the library objects to
         raise ModelError(f"{folder} can't be read as a causal language model ({reason_of(e)}); expected config.json "
                          "and model.safetensors of one that transformers knows") from None
@@ -428,7 +440,7 @@ def load_hub(
     "Fetch and read a base; raises `ModelError`, `NetworkError`, `StorageError`, and `UsageError` without the extra."
     folder = find_hub(base, home, progress)
     model, tokenizer = load_transformer(folder)
-    facts = base_facts(folder)
+    facts = base_facts(folder, verified=base in HUB) # `find_hub` has compared it then
     found = f"hf:{facts['name']}@{facts['revision']}" if "revision" in facts else f"hf:{folder.resolve()}"
     license = facts.get("license", "unknown")
     model.origin = dict(name=base if base in HUB else found, sha256=facts["sha256"], license=license)
@@ -467,8 +479,6 @@ def load_corrected(
     return model
 
 # %% ../../nbs/2_models/transformer.ipynb #0a47bc47
-LARGEST_NETWORK, MOST_LAYERS = 4_000_000_000, 200 # weights, layers; a description of more is a mistake
-
 def transformer_of(
     config: dict, # As in `Transformer.shape`
     weights: dict[str, Tensor], # All of them, by name
@@ -476,17 +486,13 @@ def transformer_of(
 ) -> Transformer: # In evaluation mode
     "A network with these weights; raises `ModelError`, and `UsageError` without the extra."
     library = _library()
-    from_config = library.AutoModelForCausalLM.from_config
     try:
         described = library.AutoConfig.for_model(**config)
-        if not 0 < described.num_hidden_layers <= MOST_LAYERS: raise ValueError("as many layers")
-        with torch.device("meta"): drawn = from_config(described)
+        drawn = _drawn(described)
     except Exception as e: # whatever the library objects to
         raise ModelError(f"{path}: voice.json describes no network that transformers knows ({reason_of(e)}); "
                          "restore it, or train the voice again") from None
-    if sum(p.numel() for p in drawn.parameters()) > LARGEST_NETWORK:
-        raise ModelError(f"{path}: voice.json describes more than {LARGEST_NETWORK:,} weights; restore it")
     check_shapes(weights, {k: tuple(p.shape) for k, p in drawn.named_parameters()}, path)
-    model = Transformer(from_config(described)).eval()
+    model = Transformer(library.AutoModelForCausalLM.from_config(described)).eval()
     model.put_weights(weights)
     return model
