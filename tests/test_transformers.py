@@ -1,5 +1,5 @@
-"Transformer voices: trained by the command from a tiny base, killed, stopped, updated; and options that don't fit."
-import json, shutil
+"Transformer voices: trained by the command from a tiny base, killed, stopped, updated, sampled; what doesn't fit."
+import copy, json, shutil
 
 import pytest
 import torch
@@ -12,7 +12,10 @@ from ulmtweet.core import UsageError
 from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.data.split import split_by_time
-from ulmtweet.models.voice import Voice
+from ulmtweet.generation.engine import Sampling, rules_of, sample_ids, tweet_uniforms
+from ulmtweet.generation.generate import request
+from ulmtweet.models.tokens import EOT_ID
+from ulmtweet.models.transformer import load_transformer
 from ulmtweet.training import learner
 from ulmtweet.training.learner import RECIPES, Recipe
 from ulmtweet.training.stages import train_stage
@@ -88,6 +91,30 @@ def test_corrections_leave_the_base_alone_and_are_small(tweets, base, tmp_path):
     assert all(w.dtype == torch.float16 for w in weights.values())
     assert [s["name"] for s in voice.meta["stages"]] == ["corrections"]
     assert voice.meta["base"]["sha256"] and voice.meta["recipe"]["lr"] == 3e-3
+
+
+@pytest.mark.parametrize("dtype, rounding", [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+def test_tweets_are_the_same_in_batches_of_1_7_and_64(base, dtype, rounding):
+    model, tokenizer = load_transformer(base)
+    prompts, steps, rules = ("The van", "", "I"), model.steps(dtype), rules_of(tokenizer)
+    asked = [request(tokenizer, i, prompts[i % 3]) for i in range(90)]
+    one, seven, many = ({i: ids for i, ids, _ in sample_ids(steps, asked, Sampling(max_tokens=40), 11, bs, rules)}
+                        for bs in (1, 7, 64))
+    assert len(one) == len(seven) == len(many) == 90
+    flips = [(i, ids) for other in (seven, many) for i, ids in other.items() if ids != one[i]]
+    print(f"{len({i for i, _ in flips})} of 90 tweets differ")
+    # processors may round in other ways than those that were tried; then two tokens have to be nearly tied, that is,
+    # the random number falls on the edge between them, by 64-bit arithmetic
+    assert len(flips) <= 9
+    exact = copy.deepcopy(model).double()
+    for i, ids in flips:
+        at = next(k for k, (a, b) in enumerate(zip(ids, one[i])) if a != b)
+        with torch.no_grad():
+            scores = exact.logits(exact.read(torch.tensor([[EOT_ID, *asked[i].ids, *ids[:at]]]))[0][0, -1])
+        if not at: scores[rules.inner], scores[EOT_ID] = -torch.inf, -torch.inf
+        low, high = sorted((ids[at], one[i][at]))
+        edges = scores.softmax(-1).cumsum(-1)[low:high] - tweet_uniforms(11, i, 40)[at, 0]
+        assert edges.abs().max() < rounding, (i, at, low, high)
 
 
 @pytest.mark.parametrize("kind", ["lora", pytest.param("full", marks=pytest.mark.slow)])

@@ -6,8 +6,8 @@
 __all__ = ['ASSETS', 'EMOJI', 'HANDLE', 'WORD', 'INVISIBLE', 'UlmtweetError', 'UsageError', 'DataError', 'ModelError',
            'StorageError', 'NetworkError', 'reason_of', 'home_folder', 'voices_folder', 'set_seed', 'mixed_seed',
            'storage_errors', 'reading_errors', 'sync_path', 'atomic_write', 'atomic_folder', 'tidy_folder',
-           'says_something', 'sha256_file', 'write_checksums', 'verify_checksums', 'read_json', 'write_json',
-           'Terminated', 'raise_terminated', 'interrupt_noticed', 'describe_seconds']
+           'says_something', 'sha256_file', 'write_checksums', 'read_checksums', 'verify_checksums', 'read_json',
+           'write_json', 'Terminated', 'raise_terminated', 'interrupt_noticed', 'describe_seconds']
 
 # %% ../nbs/00_core.ipynb #530ff064
 import contextlib, glob, hashlib, json, os, random, re, shutil, signal, tempfile, threading
@@ -210,8 +210,10 @@ def write_checksums(
     atomic_write(folder/"SHA256SUMS", "".join(f"{sha256_file(folder/n)}  {n}\n" for n in names))
 
 # %% ../nbs/00_core.ipynb #1131a729
-def _read_checksums(folder):
-    "Digests by name; raises `ModelError`."
+def read_checksums(
+    folder: Path, # With a `SHA256SUMS`
+) -> dict[str, str]: # By name of the file
+    "The digests that a folder lists; raises `ModelError`."
     path = folder/"SHA256SUMS"
     try:
         if not path.is_file(): raise FileNotFoundError
@@ -227,7 +229,7 @@ def verify_checksums(
 ):
     "Raise `ModelError` unless every listed file is there and unchanged."
     folder = Path(folder)
-    sums = _read_checksums(folder)
+    sums = read_checksums(folder)
     missing = [name for name in required if name not in sums]
     if missing:
         raise ModelError(f"{folder}: SHA256SUMS does not list {missing[0]}; restore the folder or train it again")

@@ -20,8 +20,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from ..core import (ModelError, NetworkError, StorageError, UlmtweetError, UsageError, atomic_folder,
-                           atomic_write, home_folder, read_json, reading_errors, reason_of, sha256_file, storage_errors,
-                           verify_checksums, write_checksums, write_json)
+                           atomic_write, home_folder, read_checksums, read_json, reading_errors, reason_of,
+                           sha256_file, storage_errors, verify_checksums, write_checksums, write_json)
 
 # %% ../../nbs/2_models/hub.ipynb #81e95527
 LIBRARIES = ("transformers", "peft", "gguf", "accelerate", "huggingface_hub") # of the extra `transformers`
@@ -486,19 +486,25 @@ def _bar(watch):
 # %% ../../nbs/2_models/hub.ipynb #0eee6b16
 def base_facts(
     folder: Path, # In Hugging Face's layout
+    verified: bool = False, # Whether its weights are a file that was just compared with its `SHA256SUMS`
 ) -> dict: # name, sha256 and parameters; revision and license where they are known
     "What a voice records of its base; raises `ModelError`."
     with reading_errors(folder, ModelError):
-        files, digest = weight_files(folder), hashlib.sha256()
-        for path in files:
-            with open(path, "rb") as f:
-                while block := f.read(1 << 20): digest.update(block)
-        facts = dict(name=folder.resolve().name, sha256=digest.hexdigest(), parameters=sum(map(_count, files)))
+        files = weight_files(folder)
+        sha256 = read_checksums(folder)[WEIGHTS] if verified else _sha256(files)
+        facts = dict(name=folder.resolve().name, sha256=sha256, parameters=sum(map(_count, files)))
         cached = re.fullmatch(r"models--(.+?)--(.+)", folder.parent.parent.name) # as the Hub's client lays it out
         if cached and folder.parent.name == "snapshots":
             facts |= dict(name=f"{cached[1]}/{cached[2]}", revision=folder.name)
         license = read_license(folder)
     return facts | (dict(license=license) if license else {})
+
+def _sha256(files):
+    digest = hashlib.sha256()
+    for path in files:
+        with open(path, "rb") as f:
+            while block := f.read(1 << 20): digest.update(block)
+    return digest.hexdigest()
 
 # %% ../../nbs/2_models/hub.ipynb #d8bca8a1
 _BUFFERS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")

@@ -38,7 +38,7 @@ def save_checkpoint(
 ):
     "Write a checkpoint and remove those before the last; raises `StorageError`, and then leaves what was there."
     number = max((int(path.stem.split("-")[1]) for path in checkpoint_files(folder)), default=0) + 1
-    tensors = {k: v.detach().contiguous().clone() for k, v in checkpoint.tensors.items()}
+    tensors = {k: v.detach().contiguous() for k, v in checkpoint.tensors.items()}
     content = save(tensors, dict(state=json.dumps(checkpoint.state)))
     digest = hashlib.sha256(content).hexdigest()
     atomic_write(folder/f"checkpoint-{number:09}-{digest}.safetensors", content)

@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['SCRATCH_SHAPES', 'CHAR_SEQ_LEN', 'STATE', 'FINISHED', 'WAITING', 'DOWNLOADING', 'FINDING', 'TRAINING', 'NEWEST',
-           'SAVING', 'COLUMNS', 'scratch_model', 'with_words', 'start_model', 'Training', 'training_lock', 'fine_tune',
-           'prepare_training', 'finished_voice', 'run_training', 'keep_voice', 'start_training', 'estimate_seconds']
+           'SAVING', 'COLUMNS', 'scratch_model', 'with_words', 'start_model', 'Training', 'give_back_memory',
+           'training_lock', 'fine_tune', 'prepare_training', 'finished_voice', 'run_training', 'keep_voice',
+           'start_training', 'estimate_seconds']
 
 # %% ../../nbs/4_training/train.ipynb #88d5cc4c
-import csv, hashlib, io, json, math, os, platform, shutil, time
+import csv, ctypes, gc, hashlib, io, json, math, os, platform, shutil, sys, time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -270,6 +271,13 @@ def note_epoch(self: Training,
     sample = self.samples(1)[0]["text"] if math.isfinite(row["bits_per_character"]) else ""
     self.log.append(row | dict(sample=sample))
 
+# %% ../../nbs/4_training/train.ipynb #153a4a5b
+def give_back_memory():
+    "Let the system have what was freed; where the C library is not that of most Linux systems it does so itself."
+    gc.collect() # learners refer to themselves
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim: trim(0)
+
 # %% ../../nbs/4_training/train.ipynb #def721fa
 @patch
 def run_stage(self: Training,
@@ -281,6 +289,7 @@ def run_stage(self: Training,
     self.best = train_stage(self.model, self.tokenizer, self.split, stage, self.rate, self.best, self.recipe, report,
                             [keep], self.resumed)
     self.resumed = None
+    give_back_memory()
     self.done.append(dict(name=stage.name, epochs=stage.epochs, seconds=round(self.log[-1]["seconds"], 1),
                           bits_per_character=round(self.best, 4), samples=self.samples()))
     self.save()
@@ -323,6 +332,7 @@ def finish(self: Training,
     "Measure the weights as they will be saved, and describe the voice."
     n_learnt = sum(w.numel() for w in self.model.weights().values())
     if self.recipe.merge: self.model.merge()
+    give_back_memory()
     self.model.put_weights({k: w.half().float() for k, w in self.model.weights().items()})
     measure = lambda tweets: bits_per_character(self.model, self.tokenizer, tweets)
     metrics = dict(valid=self.valid, test=measure(self.split.test), before=self.before)
@@ -494,6 +504,8 @@ def keep_voice(
     voice.save(voices_folder(home)/training.name)
     shutil.rmtree(training.folder, ignore_errors=True)
     training.tell(FINISHED, 1)
+    training.model = voice.model = None # two networks side by side would need the most memory of all
+    give_back_memory()
     return Voice.load(voices_folder(home)/training.name)
 
 # %% ../../nbs/4_training/train.ipynb #f5334798
