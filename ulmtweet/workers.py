@@ -15,7 +15,8 @@ from multiprocessing.connection import wait
 
 from fastcore.basics import patch
 
-from .core import StorageError, UlmtweetError, UsageError, raise_terminated, reason_of
+from .core import (StorageError, UlmtweetError, UsageError, interrupt_noticed, raise_terminated,
+                           reason_of)
 
 # %% ../nbs/01_workers.ipynb #5d10fae2
 @dataclass(frozen=True)
@@ -217,7 +218,8 @@ def ready(self: OnRay,
     seconds: float, # To wait at most
 ) -> list[tuple[str, Outcome | None]]: # Tasks that have ended
     "Wait until a task has ended."
-    ended, _ = self.ray.wait([*self.tasks], num_returns=1, timeout=seconds)
+    with interrupt_noticed(): # Ray would make a Ctrl-C of SIGTERM
+        ended, _ = self.ray.wait([*self.tasks], num_returns=1, timeout=seconds)
     return [(self.tasks.pop(ref), self._outcome(ref)) for ref in ended]
 
 @patch
