@@ -3,10 +3,10 @@
     python bench/page.py [HOME] > bench/results/page.json
 
 HOME is a home folder with a voice, the first of which is asked; without one, a voice of the bundled sample is trained
-for it, which takes a minute. Needs Playwright and Chromium. `paint` is from the address to the finished page, on a server that has shown it before;
-`first_words` from the click on Generate to the first draft that can be read, `tweets` to the chosen ones, each in a
-new session with another prompt, those of the first session apart; `switch` from a click on a room's name to that
-room, with every room opened before. Medians of RUNS, in some two minutes.
+for it, which takes a minute. Needs Playwright and Chromium. `paint` is from the address to the finished page, on a
+server that has shown it before; `first_words` from the click on Generate to the first draft that can be read,
+`tweets` to the chosen ones, each in a new session with another prompt, those of the first session apart; `switch`
+from a click on a room's name to that room, with every room opened before. Medians of RUNS, in some two minutes.
 """
 import json, platform, statistics, subprocess, sys, tempfile, time
 from pathlib import Path

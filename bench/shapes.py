@@ -49,7 +49,8 @@ def measure(shape, corpus, held_out, tokenizer, minutes, folder):
 def main(minutes=3.):
     rows, tokenizers = [], {}
     with tempfile.TemporaryDirectory() as folder:
-        *tweets, held_out = without_people([DATA/"tweets"/f"tweets-{i:02}.xz" for i in (0, 1, 6)], Path(folder)/"tweets")
+        shards = [DATA/"tweets"/f"tweets-{i:02}.xz" for i in (0, 1, 6)]
+        *tweets, held_out = without_people(shards, Path(folder)/"tweets")
         corpus = [*tweets, DATA/"wiki"/"wiki-00.xz"]
         for shape in SHAPES:
             size = shape["vocab_size"]

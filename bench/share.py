@@ -84,7 +84,8 @@ def main():
         bits_per_character=dict(sixteen_bits=round(whole, 4), eight_bits=round(rounded, 4),
                                 percent_more=round(100 * (rounded / whole - 1), 3)),
         test_tweets=len(voice.held_out["test"]), page=page, python=[in_python(voice, bs) for bs in (4, 512)],
-        cores=os.cpu_count(), load=round(os.getloadavg()[0], 1), command="python " + " ".join(["bench/share.py", *(Path(a).name for a in sys.argv[1:])])), indent=1))
+        cores=os.cpu_count(), load=round(os.getloadavg()[0], 1),
+        command=" ".join(["python bench/share.py", *(Path(a).name for a in sys.argv[1:])])), indent=1))
 
 
 if __name__ == "__main__":

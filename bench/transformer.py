@@ -108,7 +108,8 @@ def medium():
     config = GPT2Config(n_embd=1024, n_layer=24, n_head=16)
     model, found = Transformer(AutoModelForCausalLM.from_config(config)), {}
     ids = torch.randint(1, 50257, (16, 32))
-    model.lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs=dict(use_reentrant=False)) # as such a training does
+    # as such a training does
+    model.lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs=dict(use_reentrant=False))
     for way in ("full", "lora"):
         if way == "lora": model.adapt(LoRA())
         model.train()
@@ -133,8 +134,8 @@ def main():
     rates = speed(home/"voices"/"kaggle-lora")
     say("the shape of GPT-2 medium")
     found, memory = child(sys.executable, __file__, "--medium")
-    print(json.dumps(dict(command=" ".join(["python bench/transformer.py", *asked]), processor=processor(), seed=SEED, trainings=table,
-                          generating=rates, gpt2_medium=found | dict(memory_megabytes=round(memory)),
+    print(json.dumps(dict(command=" ".join(["python bench/transformer.py", *asked]), processor=processor(), seed=SEED,
+                          trainings=table, generating=rates, gpt2_medium=found | dict(memory_megabytes=round(memory)),
                           versions=dict(torch=torch.__version__)), indent=1))
 
 

@@ -10,7 +10,9 @@ from ulmtweet.models.voice import Voice, list_voices
 
 @st.cache_resource(max_entries=3, show_spinner="Opening the voice ...")
 def open_voice(folder: str, created: str) -> Voice:
-    return Voice.load(folder)
+    voice = Voice.load(folder)
+    voice.meta["name"] = Path(folder).name # as it is listed, also where somebody has renamed the folder
+    return voice
 
 
 @st.cache_resource(max_entries=3, show_spinner="Opening the report ...")
