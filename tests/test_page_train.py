@@ -224,9 +224,16 @@ def seconds_of(process):
 
 @pytest.fixture
 def tiny(tmp_path):
-    "So few tweets that a training is a matter of seconds."
-    path = tmp_path/"tiny tweets.csv"
-    path.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:156]) + "\n", encoding="utf-8")
+    "An archive as X sends it, of so few tweets that a training is a matter of seconds."
+    rows = list(csv.DictReader(SAMPLE.read_text(encoding="utf-8").splitlines()))[:150]
+    tweets = [dict(tweet=dict(id_str=str(10**18 + i), full_text=r["Tweet"], retweeted=False, entities={},
+                              created_at=f"Sat Feb 18 {i // 60:02}:{i % 60:02}:11 +0000 2023"))
+              for i, r in enumerate(rows)]
+    path = tmp_path/"twitter-2026-05-01.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data/tweets.js", f"window.YTD.tweets.part0 = {json.dumps(tweets)}")
+        archive.writestr("data/like.js", "window.YTD.like.part0 = []")
+        archive.writestr("Your archive.html", "<p>An archive of your data</p>")
     return path
 
 
@@ -249,7 +256,7 @@ def train(page, path, name):
 
 
 @pytest.mark.slow
-def test_from_a_file_to_a_voice_with_everything_that_happens_between(tmp_path, tiny):
+def test_from_an_archive_to_a_voice_with_everything_that_happens_between(tmp_path, tiny):
     home = tmp_path/"home"
     with server(home) as (address, _), browser_page(address) as page:
         page.set_default_timeout(300_000)
