@@ -38,5 +38,5 @@ class Visitor:
 @contextmanager
 def visitor(address):
     with connect(address.replace("http", "ws") + "/_stcore/stream", subprotocols=["streamlit"], origin=address,
-                 max_size=None) as socket:
+                 max_size=None, open_timeout=60) as socket:
         yield Visitor(socket)
