@@ -1597,8 +1597,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'ulmtweet.page.compared.authors': ('7_doors/compared.html#authors', 'ulmtweet/page/compared.py'),
                                         'ulmtweet.page.compared.blended_tweets': ( '7_doors/compared.html#blended_tweets',
                                                                                    'ulmtweet/page/compared.py'),
-                                        'ulmtweet.page.compared.by_folder': ( '7_doors/compared.html#by_folder',
-                                                                              'ulmtweet/page/compared.py'),
                                         'ulmtweet.page.compared.comparison': ( '7_doors/compared.html#comparison',
                                                                                'ulmtweet/page/compared.py')},
             'ulmtweet.page.data_report': { 'ulmtweet.page.data_report._run_command': ( '7_doors/data_report.html#_run_command',
