@@ -1,5 +1,8 @@
-import json, os, signal, subprocess, sys
+import json, multiprocessing, os, signal, subprocess, sys, tempfile
+from functools import cache
+from multiprocessing import forkserver
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -11,11 +14,48 @@ PROGRAM = Path(sys.executable).with_name("ulmtweet")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@cache
+def forked():
+    "How to start processes that have imported everything already."
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["warm"])
+    with mock.patch.dict(os.environ, PYTHONPATH=str(Path(__file__).parent)): forkserver.ensure_running()
+    return context
+
+
+def ulmtweet(args, env, folder, streams):
+    "The command, in a process that was forked for it: as it would begin, with files for its standard streams."
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(folder)
+    for number, path in enumerate(streams): os.dup2(os.open(path, os.O_RDWR), number)
+    sys.stdin, sys.argv = open(0), [str(PROGRAM), *args]
+    from ulmtweet.cli.__main__ import app
+    app()
+
+
+def begin(*args, streams, **env):
+    "Begin `ulmtweet` in such a process; `streams` are the files for its standard input, output and error."
+    process = forked().Process(target=ulmtweet, args=([*map(str, args)], {**os.environ, **env}, os.getcwd(), streams))
+    process.start()
+    return process
+
+
 def run(*args, home=None, stdin="", env=(), timeout=600):
-    "Run the real `ulmtweet` in a process of its own."
-    env = {**os.environ, "ULMTWEET_HOME": str(home or "/nonexistent"), **dict(env)}
-    return subprocess.run([str(PROGRAM), *map(str, args)], capture_output=True, text=True,
-                          input=stdin, env=env, timeout=timeout)
+    "Run `ulmtweet` in a process of its own; in a new one if it has an environment, which imports may ask for."
+    home = dict(ULMTWEET_HOME=str(home or "/nonexistent"))
+    if env:
+        return subprocess.run([str(PROGRAM), *map(str, args)], capture_output=True, text=True, input=stdin,
+                              env={**os.environ, **home, **env}, timeout=timeout)
+    with tempfile.TemporaryDirectory() as folder:
+        streams = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
+        for path, text in zip(streams, (stdin, "", "")): path.write_text(text, encoding="utf-8")
+        process = begin(*args, streams=streams, **home)
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            raise subprocess.TimeoutExpired(args, timeout)
+        return subprocess.CompletedProcess(args, process.exitcode, *(p.read_text(encoding="utf-8") for p in streams[1:]))
 
 
 def failed(done, code):
@@ -41,6 +81,22 @@ def few_tweets(tmp_path_factory):
     path = tmp_path_factory.mktemp("data")/"few.csv"
     path.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:330]) + "\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    "A base of some thousand random weights that ends its tweets early, for what doesn't depend on the size."
+    import torch
+    from ulmtweet.data.sources import read_tweets
+    from ulmtweet.models.awdlstm import AWDLSTM
+    from ulmtweet.models.tokens import train_char
+    from ulmtweet.models.voice import Voice
+    tokens, folder = train_char(read_tweets(SAMPLE).text[:300].tolist()), tmp_path_factory.mktemp("base")/"tiny"
+    torch.manual_seed(0)
+    model = AWDLSTM(len(tokens), emb_sz=16, n_hid=24, n_layers=2).eval()
+    model.bias.data[0] = 3
+    Voice(model, tokens, dict(kind="base", name="tiny", base=dict(name="none"), metrics={})).save(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -10,14 +10,13 @@ checkpoint after every batch, half every half second. "lost" counts finished tra
 samples are not those of the straight training, bit for bit. The processes are forked from one that has imported
 everything, which would take longer than the trainings. 300 kills take some 28 minutes on two cores.
 """
-import json, multiprocessing, os, random, sys, tempfile, time
+import json, os, random, sys, tempfile, time
 from collections import Counter
 from pathlib import Path
 
 import torch
 
-from conftest import SAMPLE
-from ulmtweet.cli.__main__ import app
+from conftest import SAMPLE, begin
 from ulmtweet.models.voice import Voice, training_folder
 
 
@@ -30,13 +29,6 @@ def outcome(folder):
 
 def equal(a, b):
     return a[0].keys() == b[0].keys() and all(torch.equal(a[0][k], b[0][k]) for k in a[0]) and a[1:] == b[1:]
-
-
-def ulmtweet(args, errors):
-    "The command, in a process of its own whose standard error is a file."
-    with open(errors, "w") as file: os.dup2(file.fileno(), 2)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    app(args)
 
 
 def tiny_base(folder, texts):
@@ -68,14 +60,8 @@ def _learn_to_end(model, rows, steps=150):
         opt.zero_grad()
 
 
-PRELOADED = ["ulmtweet.training.train", "ulmtweet.data.clean", "ulmtweet.data.sources", "peft",
-             "transformers.models.auto.modeling_auto", "transformers.models.llama.modeling_llama"]
-
-
 def kill_often(kills, folder, seed=0, options=()):
     "Kill trainings with these options so many times; what came of it."
-    fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(PRELOADED)
     rng, tweets, errors = random.Random(seed), folder/"few.csv", folder/"stderr.txt"
     tweets.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:156]) + "\n", encoding="utf-8")
     places, inside, finished, lost, done = Counter(), 0, 0, 0, 0
@@ -83,12 +69,9 @@ def kill_often(kills, folder, seed=0, options=()):
     def train(home, seconds=None, moment=None):
         "Train, until a moment so many seconds away; whether the training came to its end, and whether a save was cut."
         work, every = training_folder("v", home), "0.5" if finished % 2 else "0"
-        errors.unlink(missing_ok=True)
-        process = fork.Process(target=ulmtweet, args=(
-            ["train", str(tweets), "--name", "v", "--epochs", "2", "--checkpoint-seconds", every, "--home", str(home),
-             *options],
-            errors))
-        process.start()
+        errors.write_text("")
+        process = begin("train", tweets, "--name", "v", "--epochs", 2, "--checkpoint-seconds", every, "--home", home,
+                        *options, streams=(os.devnull, os.devnull, errors))
         def there(pattern):
             try: return any(work.glob(pattern))
             except FileNotFoundError: return False # the training has just removed its folder: it is finished
@@ -99,7 +82,7 @@ def kill_often(kills, folder, seed=0, options=()):
         while moment == "in a save" and process.is_alive() and not in_a_save(): time.sleep(0.001)
         process.kill()
         process.join()
-        said = errors.read_text() if errors.exists() else ""
+        said = errors.read_text()
         assert "Traceback" not in said and process.exitcode in (0, -9), said
         places.update(line.partition(", epoch")[0] + line.endswith("epoch 1, batch 1") * ", at its beginning"
                       for line in said.splitlines() if line.startswith("resuming"))

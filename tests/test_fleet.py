@@ -1,20 +1,16 @@
 "Many people at once: whoever is killed, stopped, or out of disk, nothing is lost, and the voices are the same bits."
-import json, multiprocessing, os, random, resource, signal, subprocess, time
+import json, os, random, resource, signal, subprocess, time
 from pathlib import Path
 
 import pytest
-import torch
 
-from conftest import PROGRAM, SAMPLE, failed, run
-from kills import PRELOADED, equal, outcome
+from conftest import PROGRAM, SAMPLE, failed, forked, run
+from kills import equal, outcome
 from test_training import limit
 from ulmtweet.core import ASSETS, read_json, sha256_file
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.generation.engine import Sampling
 from ulmtweet.generation.shards import records, write_shards
-from ulmtweet.models.awdlstm import AWDLSTM
-from ulmtweet.models.tokens import train_char
-from ulmtweet.models.voice import Voice
 from ulmtweet.training.fleet import WORK, Plan, train_fleet
 from ulmtweet.training.learner import Recipe
 from ulmtweet.workers import Local, OnRay, outcome_of
@@ -39,14 +35,10 @@ class Here:
 
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory):
-    "A folder with 200 people of 70 tweets each, and a base of some thousand weights that ends its tweets early."
+def crowd(tmp_path_factory, tiny):
+    "A folder with 200 people of 70 tweets each, and the tiny base."
     folder, sample = tmp_path_factory.mktemp("crowd"), read_tweets(SAMPLE)
-    tokens = train_char(sample.text[:300].tolist())
-    torch.manual_seed(0)
-    model = AWDLSTM(len(tokens), emb_sz=16, n_hid=24, n_layers=2).eval()
-    model.bias.data[0] = 3
-    Voice(model, tokens, dict(kind="base", name="tiny", base=dict(name="none"), metrics={})).save(folder/"tiny")
+    (folder/"tiny").symlink_to(tiny)
     for i in range(200): sample[7 * i:7 * i + 70].to_csv(folder/f"p{i:03}.csv", index=False)
     return folder
 
@@ -63,14 +55,6 @@ def straight(crowd, tmp_path_factory):
     folder = tmp_path_factory.mktemp("straight")
     train_fleet(people(crowd, 4), folder, plan(crowd), place=Here)
     return folder
-
-
-@pytest.fixture(scope="module")
-def quick():
-    "Workers that begin with everything imported, which takes longer than their work."
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*PRELOADED, "ulmtweet.training.fleet"])
-    return context
 
 
 def same(folder, straight, names):
@@ -116,8 +100,8 @@ def test_a_full_disk_in_one_task_leaves_the_others(crowd, straight, tmp_path):
 
 class Deadly(Local):
     "Workers of whom one is killed now and then."
-    def __init__(self, kills, context):
-        super().__init__(2, retries=100, context=context)
+    def __init__(self, kills):
+        super().__init__(2, retries=100, context=forked())
         self.kills, self.rng, self.killed = kills, random.Random(0), set()
 
     def ready(self, seconds):
@@ -130,18 +114,18 @@ class Deadly(Local):
 
 
 @pytest.mark.slow
-def test_twenty_kills_of_workers(crowd, straight, quick, tmp_path):
-    place = Deadly(20, quick)
+def test_twenty_kills_of_workers(crowd, straight, tmp_path):
+    place = Deadly(20)
     rows = train_fleet(people(crowd, 4), tmp_path, plan(crowd, checkpoint_seconds=0), place=lambda: place)
     assert len(place.killed) == 20 and {r["state"] for r in rows} == {"finished"}
     assert same(tmp_path, straight, names(4)) is True
 
 
 @pytest.mark.slow
-def test_shards_are_the_same_whoever_is_killed(quick, tmp_path):
+def test_shards_are_the_same_whoever_is_killed(tmp_path):
     ask = dict(n=600, shards=6, prompts=["I", "The van"], sampling=Sampling(max_tokens=20), seed=5)
     for folder in ("one", "many"): (tmp_path/folder).mkdir()
-    place = Deadly(6, quick)
+    place = Deadly(6)
     one = write_shards(ASSETS/"en", tmp_path/"one"/"t.jsonl", place=Here, **ask)
     many = write_shards(ASSETS/"en", tmp_path/"many"/"t.jsonl", place=lambda: place, **ask)
     assert len(place.killed) == 6 and one == many and [p.name for p in (tmp_path/"many").glob(".*")] == []
@@ -201,14 +185,14 @@ def test_five_kills_of_the_command_and_two_stops(crowd, straight, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_hundred_people_need_no_more_than_twenty(crowd, quick, tmp_path):
+def test_two_hundred_people_need_no_more_than_twenty(crowd, tmp_path):
     seen = {}
     def look(status):
         n = sum(r["state"] == "finished" for r in status["rows"])
         memory = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
         if n: seen[n] = memory, len(os.listdir("/proc/self/fd"))
     quickly = Plan(str(crowd/"tiny"), recipe=Recipe(lr=1e-2, epochs=1, all_at_once=True))
-    train_fleet(people(crowd, 200), tmp_path, quickly, place=lambda: Local(2, context=quick), progress=look)
+    train_fleet(people(crowd, 200), tmp_path, quickly, place=lambda: Local(2, context=forked()), progress=look)
     early, late = seen[min(n for n in seen if n >= 20)], seen[200]
     assert late[0] < 1.2 * early[0] and late[0] - early[0] < 50_000_000 and late[1] <= early[1], (early, late)
     print(f"driver at {min(n for n in seen if n >= 20)} people {early}, at 200 {late}")

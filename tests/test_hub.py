@@ -7,7 +7,7 @@ import gguf, psutil, pytest, torch
 from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM, logging
 
-from ulmtweet.core import ModelError, NetworkError, StorageError, set_seed
+from ulmtweet.core import NetworkError, StorageError, set_seed
 from ulmtweet.models import hub
 from ulmtweet.models.hub import Package, base_facts, fetch_smollm2, find_hub
 

@@ -8,7 +8,7 @@ import psutil, pytest
 from browser import server
 from visitors import visitor
 
-SESSIONS = int(os.environ.get("ULMTWEET_SESSIONS", 8)) # 50 and more, for an hour when nothing else is done
+SESSIONS = int(os.environ.get("ULMTWEET_SESSIONS", 5)) # 50 and more, for an hour when nothing else is done
 PROMPTS = ["", "The van", "Today 🚐", "We are", "日本", "<script>", "@moss_volts", "$a $b", "My dream is", "No,",
            "It's", "If", "Once", "Small correction:", "Why", "100", "Nobody", "The launch", "Every", "Tesla will"]
 

@@ -33,8 +33,8 @@ SMALL = ["--name", "small", "--lr", "5e-3", "--epochs", "3"] # as the voice of `
 
 
 @pytest.mark.slow
-def test_twenty_kills_lose_nothing(tmp_path):
-    counts = kill_often(20, tmp_path)
+def test_twenty_kills_lose_nothing(tiny, tmp_path):
+    counts = kill_often(20, tmp_path, options=["--base", tiny])
     assert counts["lost"] == 0 and counts["inside_a_save"], counts
 
 
@@ -112,8 +112,8 @@ def test_a_second_training_waits_and_says_for_whom(few_tweets, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_tracker_gets_figures_and_no_tweets(few_tweets, home, tmp_path):
-    command = ["train", few_tweets, "--name", "tracked", "--lr", "5e-3", "--epochs", "1"]
+def test_a_tracker_gets_figures_and_no_tweets(few_tweets, tiny, tmp_path):
+    command = ["train", few_tweets, "--base", tiny, "--name", "tracked", "--lr", "5e-3", "--epochs", "1"]
     assert "wandb or tensorboard" in failed(run(*command, "--track", "paper", home=tmp_path), 2)
     done = run(*command, "--track", "wandb", home=tmp_path, env=dict(WANDB_MODE="offline"))
     assert done.returncode == 0, done.stderr

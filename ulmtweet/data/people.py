@@ -61,6 +61,7 @@ class Person:
     sha256: str = "" # Of the person's file
     reason: str = "" # Why they are left out
 
+# %% ../../nbs/1_data/people.ipynb #765630b4
 def days_of(
     tweets: pd.DataFrame, # Clean table
 ) -> list[str]: # Empty texts where it isn't known

@@ -55,6 +55,7 @@ def rows_to_table(
     table.attrs["notes"] = [*found.notes, *times.notes]
     return table
 
+# %% ../../nbs/1_data/sources.ipynb #358d1e3a
 _PARAGRAPH = re.compile(r"\s*<(?:p|div|span|blockquote)\b[^<>]*>", re.I)
 _BREAK = re.compile(r"\s?<br ?/?>\s?", re.I)
 

@@ -86,6 +86,7 @@ def text_keys(
     kept = (text_key(text) for i, (text, _) in enumerate(records(path)) if i)
     return np.frombuffer(b"".join(kept), np.uint64)
 
+# %% ../../nbs/3_generation/shards.ipynb #e2a1f627
 def drop_repeats(
     paths: Sequence[Path], # Of finished shards, in their order
 ):

@@ -301,6 +301,7 @@ def start_state(self: CachedSteps,
     bs = max(bs, FEWEST)
     return read.of([0] * bs) if read else self.empty(bs)
 
+# %% ../../nbs/2_models/transformer.ipynb #cb9dc093
 @patch
 def step(self: CachedSteps,
     tokens: Tensor, # The newest token of each row (bs,), int64

@@ -75,7 +75,7 @@ def with_words(
 # %% ../../nbs/4_training/train.ipynb #ae6d5b31
 def start_model(
     split: Split, # The vocabulary of words or characters comes from `train`
-    # `en`, `wt103`, `none`, the folder of a base or voice, or as for `find_hub`; or one that is loaded, and then used up
+    # `en`, `wt103`, `none`, the folder of a base or voice, or as for `find_hub`; or one that is loaded, then used up
     base: str | Path | Voice = "en",
     tokens: str | None = None, # `subword`, `word` or `char`; None means as the base, and subword without one
     recipe: Recipe = Recipe(), # Dropout, and the seed of random weights
