@@ -105,18 +105,19 @@ BUSY = "others are writing, and it is not your turn yet; come back in a minute"
 
 class Gate:
     "Lets visitors in, one for each seat."
-    def __init__(self): self.buckets, self.seats = Buckets(), threading.BoundedSemaphore(SEATS)
+    def __init__(self,
+        patience: float = PATIENCE, # Seconds
+    ): self.buckets, self.seats, self.patience = Buckets(), threading.BoundedSemaphore(SEATS), patience
 
     @contextmanager
     def turn(self,
         visitor: str, # From `visitor_of`
         waits: Callable[[], object] = lambda: None, # Called if there is no seat yet
-        patience: float = PATIENCE, # Seconds
     ) -> Iterator[None]:
         "A seat for the time of the block; raises `Refused`."
         self.buckets.take(visitor)
         if not self.seats.acquire(blocking=False):
             waits()
-            if not self.seats.acquire(timeout=patience): raise Refused(BUSY)
+            if not self.seats.acquire(timeout=self.patience): raise Refused(BUSY)
         try: yield
         finally: self.seats.release()
