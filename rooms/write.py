@@ -14,7 +14,7 @@ from ulmtweet.models.voice import Voice, is_transformer
 from ulmtweet.page.cards import MOODS, Kept, as_csv, as_jsonl, badges, card, card_style, percent
 from ulmtweet.page.heat import Word, other_words, words_of, written_on
 from ulmtweet.page.openings import next_words, really_said, typical_openings
-from ulmtweet.page.public import MOST_KEPT, MOST_TWEETS, check_request, public
+from ulmtweet.page.public import LONGEST_PROMPT, MOST_KEPT, MOST_TWEETS, check_request, public
 
 STATE = st.session_state
 
@@ -117,9 +117,10 @@ def asked_for(voice: Asked) -> Asked:
 
 
 def ask(meta: dict) -> Asked:
-    if "begin" in st.query_params: STATE.prompt = st.query_params.pop("begin") # as links say it that people write
+    if "begin" in st.query_params: # as links say it that people write
+        STATE.prompt = st.query_params.pop("begin")[:LONGEST_PROMPT]
     with st.form("ask", border=False):
-        st.text_input("The tweet begins with", max_chars=200, key="prompt", bind="query-params",
+        st.text_input("The tweet begins with", max_chars=LONGEST_PROMPT, key="prompt", bind="query-params",
                       placeholder="A word or two, or nothing at all")
         st.form_submit_button("Generate", type="primary", icon=":material/edit:", width="stretch", on_click=write_more)
     st.pills(f"Or begin as {plain(meta['name'])} often does", openings(meta["folder"], meta["created"]), key="opening",

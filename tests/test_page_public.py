@@ -72,8 +72,9 @@ def test_a_link_shows_the_same_tweets_to_everybody(served, house):
         assert cards(bob.open(urlencode({k: older[k] for k in older if k != "begin"})))[-3:] == expected
 
 
-LINKS = [dict(n=1_000_000), dict(own="true", top_k=-1, temperature="nan", top_p="1e99"), dict(seed=-1), dict(seed=2**70),
-         dict(begin="x" * 100_000), dict(prompt="x" * 100_000), dict(voice="../quick", begin="\x00\u202e", mood="../x")]
+NUMBERS = dict(own="true", top_k=-1, temperature="nan", top_p="1e99")
+LINKS = [dict(n=1_000_000), dict(seed=-1), dict(seed=2**70), NUMBERS, dict(begin="no " * 80),
+         dict(prompt="x" * 100_000), dict(voice="../quick", begin="\x00\u202e", mood="../x")]
 
 
 def test_hostile_links(served, house):
@@ -138,6 +139,13 @@ def page(home, monkeypatch, **asked):
     test.run()
     assert not test.exception, test.exception
     return test
+
+
+def test_what_is_asked_for_is_checked_beyond_the_widgets(house, monkeypatch):
+    def refuse(prompt, n): raise limits.Refused(f"{n} after {prompt}")
+    monkeypatch.setattr(limits, "check_request", refuse)
+    test = page(house, monkeypatch, begin="The van", seed=1, n=3)
+    assert test.code[0].value == "3 after The van" and not cards(e.proto.body for e in test.get("html"))
 
 
 def test_ten_tabs_get_no_more_than_one(house, monkeypatch):
