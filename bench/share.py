@@ -4,7 +4,7 @@
     python bench/share.py [VOICE] > bench/results/share.json
 
 VOICE is the folder of a voice; without it one is trained on the bundled sample with the defaults. The bits per
-character are those of its newest tweets, which it has not learnt, in 16 bits and rounded to eight. The page runs in
+character are those of its newest tweets, which it has not learnt, in 16 bits and rounded to seven. The page runs in
 headless Chromium, opened from disk, and writes fifty tweets three times (seeds 0 to 2, temperature 0.8, no beginning)
 with as many workers as there are cores. Beside it Python writes the same on one core, four tweets at a time, as a
 worker does, and 512. Where other programs run (`load`, of the last minute), the tweets for each second that the browser
@@ -81,7 +81,7 @@ def main():
     whole, rounded = bits(voice), bits(rounded_voice(voice))
     print(json.dumps(dict(
         bytes=size, weights=voice.model.n_parameters, bytes_per_weight=round(size / voice.model.n_parameters, 3),
-        bits_per_character=dict(sixteen_bits=round(whole, 4), eight_bits=round(rounded, 4),
+        bits_per_character=dict(sixteen_bits=round(whole, 4), seven_bits=round(rounded, 4),
                                 percent_more=round(100 * (rounded / whole - 1), 3)),
         test_tweets=len(voice.held_out["test"]), page=page, python=[in_python(voice, bs) for bs in (4, 512)],
         cores=os.cpu_count(), load=round(os.getloadavg()[0], 1),

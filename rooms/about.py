@@ -8,12 +8,14 @@ from ulmtweet.core import voices_folder
 from ulmtweet.models.voice import base_in_words, learnt_in_words, network_in_words
 from ulmtweet.page.figures import STYLE, table
 from ulmtweet.page.folders import card_text, delete_voice, file_rows
+from ulmtweet.page.public import public
 
-WHAT = """ulmtweet fine-tunes a small language model on one person's tweets, and shows what they would tweet next. \
-Everything happens on this computer: nothing is sent anywhere, there is no account and no key.
-
-What a voice writes is generated. It has the person's words and habits and knows nothing: its facts are made up, and \
-no text from it is a statement of that person."""
+WHAT = "ulmtweet fine-tunes a small language model on one person's tweets, and shows what they would tweet next."
+ON_THIS_COMPUTER = "Everything happens on this computer: nothing is sent anywhere, there is no account and no key."
+IN_PUBLIC = """What you type goes to the computer that serves this page, and it keeps none of it. Whoever wants a \
+voice of their own makes it on their own computer."""
+PARODY = """What a voice writes is generated. It has the person's words and habits and knows nothing: its facts are \
+made up, and no text from it is a statement of that person."""
 
 MIND = """A model of a person's voice is a portrait, and some portraits do harm. Use your own tweets, or those of \
 people who speak in public and can be parodied. Say that what it writes is generated; never post it under the \
@@ -48,8 +50,7 @@ def ask_before_deleting(meta: dict):
             st.rerun()
 
 
-def show_voice(meta: dict):
-    show_figures(meta)
+def show_folder(meta: dict):
     if card := card_text(meta["folder"]):
         with st.expander("Its card"):
             st.text(card)
@@ -62,17 +63,23 @@ def show_voice(meta: dict):
 
 
 st.title("About ulmtweet")
-st.text(WHAT)
-st.subheader("Before you make a voice")
-st.text(MIND)
+for sentence in (WHAT, IN_PUBLIC if public() else ON_THIS_COMPUTER, PARODY):
+    st.text(sentence)
+if not public():
+    st.subheader("Before you make a voice")
+    st.text(MIND)
 st.subheader("The voice")
 if deleted := st.session_state.pop("deleted", None):
     st.success("Deleted:")
     st.text(deleted)
 if meta := choose_voice():
     st.html(STYLE)
-    show_voice(meta)
-st.subheader("Licence, and where things are")
+    show_figures(meta)
+    if not public():
+        show_folder(meta)
+st.subheader("Licence" if public() else "Licence, and where things are")
 st.text(f"ulmtweet {version('ulmtweet')}, Apache License 2.0. A voice from a transformer also has the licence of its "
-        "base. All voices are in:")
-st.code(str(voices_folder()), language=None, wrap_lines=True)
+        "base.")
+if not public():
+    st.text("All voices are in:")
+    st.code(str(voices_folder()), language=None, wrap_lines=True)

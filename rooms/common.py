@@ -1,16 +1,33 @@
-"What several pages show: the voices to choose from, errors."
-from contextlib import contextmanager
+"What several pages show: the voices to choose from, errors; whose turn it is."
+import sys
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import streamlit as st
 
 from ulmtweet.core import UlmtweetError
 from ulmtweet.models.voice import Voice, list_voices
+from ulmtweet.page.public import HIDDEN, WAITING, Gate, public, told, visitor_of
+
+
+@st.cache_resource
+def gate() -> Gate: return Gate()
+
+
+def visitor() -> str: return visitor_of(st.context.ip_address)
+
+
+def turn(who: str | None = None, place=None):
+    "Where strangers visit: a seat for a block that takes time, never inside another; `place` shows that there is none."
+    if not public():
+        return nullcontext()
+    return gate().turn(who or visitor(), lambda: place and place.info(WAITING))
 
 
 @st.cache_resource(max_entries=3, show_spinner="Opening the voice ...")
 def open_voice(folder: str, created: str) -> Voice:
-    voice = Voice.load(folder)
+    with turn():
+        voice = Voice.load(folder)
     voice.meta["name"] = Path(folder).name # as it is listed, also where somebody has renamed the folder
     return voice
 
@@ -27,8 +44,11 @@ def open_judge(meta: dict):
     return _open_judge(meta["folder"], meta["created"], report.stat().st_mtime) if report.is_file() else None
 
 
-def show_error(message: str):
+def show_error(error: UlmtweetError | str):
     "An error as plain text: it may quote a file, and Markdown could follow its links."
+    message = told(error) if public() else str(error)
+    if message == HIDDEN:
+        print(error, file=sys.stderr)
     st.error("That didn't work:")
     st.code(message, language=None, wrap_lines=True)
 
@@ -39,12 +59,15 @@ def errors_shown():
     try:
         yield
     except UlmtweetError as error:
-        show_error(str(error))
+        show_error(error)
 
 
 def choose_voice() -> dict | None:
     "The voice that all pages are about, kept in the address; None, with a way out, while there is none."
     voices = {v["name"]: v for v in list_voices()}
+    if not voices and public():
+        st.info("There is no voice here yet.")
+        return None
     if not voices:
         st.info("There is no voice yet: train one, on your tweets or on the sample.")
         st.page_link("rooms/train.py", label="Train a voice", icon=":material/school:")

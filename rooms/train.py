@@ -61,6 +61,8 @@ def show_training(name: str, status: dict):
         show_error(status["message"])
     else:
         st.progress(status["fraction"], describe_status(status))
+    if status.get("damaged"):
+        st.caption("How far it is can't be read: its status file is damaged.")
     if steps := training_steps(status):
         st.html(steps_html(steps))
     show_curves(name, status)

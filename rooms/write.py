@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from rooms.common import choose_voice, open_judge, open_voice
+from rooms.common import choose_voice, open_judge, open_voice, turn, visitor
 from ulmtweet.core import ASSETS, UsageError
 from ulmtweet.generation.engine import Sampling
 from ulmtweet.generation.generate import READERS, SPARE, Tweet, clean_prompt, first_tweets, generate_tweets
@@ -14,6 +14,7 @@ from ulmtweet.models.voice import Voice, is_transformer
 from ulmtweet.page.cards import MOODS, Kept, as_csv, as_jsonl, badges, card, card_style, percent
 from ulmtweet.page.heat import Word, other_words, words_of, written_on
 from ulmtweet.page.openings import next_words, really_said, typical_openings
+from ulmtweet.page.public import LONGEST_PROMPT, MOST_KEPT, MOST_TWEETS, check_request, public
 
 STATE = st.session_state
 
@@ -43,24 +44,31 @@ def component(name: str):
 
 @st.cache_data(max_entries=50, show_spinner=False)
 def openings(folder: str, created: str) -> list[str]:
-    "How the person begins; without their tweets, how the voice does."
+    "How the person begins; without their tweets and for strangers, how the voice does."
     voice = open_voice(folder, created)
-    return typical_openings(voice.learnt) or [word.strip() for word, _ in next_words(voice)]
+    typical = [] if public() else typical_openings(voice.learnt)
+    return typical or [word.strip() for word, _ in likely_words(folder, created, "")]
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
 def likely_words(folder: str, created: str, prompt: str) -> list[tuple[str, float]]:
-    return next_words(open_voice(folder, created), prompt)
+    voice = open_voice(folder, created)
+    with turn():
+        return next_words(voice, prompt)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
 def words_in(folder: str, created: str, text: str) -> list[Word]:
-    return words_of(open_voice(folder, created), text)
+    voice = open_voice(folder, created)
+    with turn():
+        return words_of(voice, text)
 
 
 @st.cache_data(max_entries=200, show_spinner=False)
 def others_for(folder: str, created: str, word: Word) -> list[tuple[str, float]]:
-    return other_words(open_voice(folder, created), word)
+    voice = open_voice(folder, created)
+    with turn():
+        return other_words(voice, word)
 
 
 def plain(text: str) -> str:
@@ -71,7 +79,9 @@ def plain(text: str) -> str:
 @st.cache_resource(max_entries=50, show_spinner=False)
 def warm_up(folder: str, created: str):
     "What the first tweet takes longer for, done while somebody thinks of a prompt."
-    next(first_tweets(open_voice(folder, created), n=1), None)
+    voice = open_voice(folder, created)
+    with turn():
+        next(first_tweets(voice, n=1), None)
 
 
 # What was asked for. All of it stands in the address, so that a link gives the same tweets.
@@ -107,8 +117,10 @@ def asked_for(voice: Asked) -> Asked:
 
 
 def ask(meta: dict) -> Asked:
+    if "begin" in st.query_params: # as links say it that people write
+        STATE.prompt = st.query_params.pop("begin")[:LONGEST_PROMPT]
     with st.form("ask", border=False):
-        st.text_input("The tweet begins with", max_chars=200, key="prompt", bind="query-params",
+        st.text_input("The tweet begins with", max_chars=LONGEST_PROMPT, key="prompt", bind="query-params",
                       placeholder="A word or two, or nothing at all")
         st.form_submit_button("Generate", type="primary", icon=":material/edit:", width="stretch", on_click=write_more)
     st.pills(f"Or begin as {plain(meta['name'])} often does", openings(meta["folder"], meta["created"]), key="opening",
@@ -122,7 +134,7 @@ def ask(meta: dict) -> Asked:
 
 
 def choose_settings():
-    st.slider("Tweets", 1, 50, 5, key="n", bind="query-params")
+    st.slider("Tweets", 1, MOST_TWEETS if public() else 50, 5, key="n", bind="query-params")
     st.number_input("Seed", 0, 2**31 - 1, None, key="seed", bind="query-params", placeholder="0",
                     help="The same seed gives the same tweets.")
     st.checkbox("Invented words", key="invent", bind="query-params",
@@ -159,16 +171,24 @@ class Drafts:
 
 def write_tweets(voice: Voice, asked: Asked, meta: dict) -> list[Tweet]:
     "The tweets asked for, shown while they come."
-    request = (voice, asked.prompt, asked.n, asked.sampling, asked.seed)
-    if asked.live or is_transformer(meta): # whose drafts take a minute
+    request, judge = (voice, asked.prompt, asked.n, asked.sampling, asked.seed), open_judge(meta)
+    line = st.empty()
+    with turn(place=line):
+        line.empty()
+        return write_now(request, judge, asked.live or is_transformer(meta)) # whose drafts take a minute
+
+
+def write_now(request: tuple, judge, live: bool) -> list[Tweet]:
+    voice, _, n, *_ = request
+    if live:
         places, tweets = st.container(), []
         with st.spinner("Writing ..."):
-            for tweet in first_tweets(*request, bs=min(asked.n, 32)):
+            for tweet in first_tweets(*request, bs=min(n, 32)):
                 tweets.append(tweet)
                 with places.container(border=True): st.html(card(tweet.text, voice.name, notes=badges(tweet)))
         return tweets
-    drafts = Drafts(voice.name, asked.n * (1 + SPARE))
-    with st.spinner("Writing ..."): return generate_tweets(*request, judge=open_judge(meta), watch=drafts)
+    drafts = Drafts(voice.name, n * (1 + SPARE))
+    with st.spinner("Writing ..."): return generate_tweets(*request, judge=judge, watch=drafts)
 
 
 def tweets_for(voice: Voice, asked: Asked, meta: dict) -> list[Tweet]:
@@ -185,6 +205,8 @@ def tweets_for(voice: Voice, asked: Asked, meta: dict) -> list[Tweet]:
 # What came of it
 
 def keep(kept: Kept):
+    if public() and len(STATE.get("kept", [])) >= MOST_KEPT:
+        return st.toast(f"{MOST_KEPT} are kept; drop one first.", icon=":material/bookmark:")
     if kept not in STATE.setdefault("kept", []): STATE.kept.append(kept)
     st.toast("Kept, at the end of the page.", icon=":material/bookmark:")
 
@@ -244,7 +266,8 @@ def write_on(voice: Voice, asked: Asked, meta: dict, i: int, place: int, chosen:
     "Put a tweet with another word, and what follows from it, in the place of one."
     word = words_in(meta["folder"], meta["created"], STATE.tweets[i].text)[place]
     start = word.before + others_for(meta["folder"], meta["created"], word)[chosen][0]
-    with st.spinner("Writing on ..."): tweet = written_on(voice, start, asked.sampling, asked.seed, open_judge(meta))
+    judge = open_judge(meta)
+    with st.spinner("Writing on ..."), turn(): tweet = written_on(voice, start, asked.sampling, asked.seed, judge)
     if tweet is None: return st.info("Nothing came of that word; choose another.")
     STATE.tweets[i], STATE.opened = tweet, [i, None]
 
@@ -262,7 +285,7 @@ def show_next(asked: Asked, meta: dict):
 
 
 def show_real(voice: Voice, asked: Asked):
-    found = really_said(voice.unseen, clean_prompt(asked.prompt))
+    found = [] if public() else really_said(voice.unseen, clean_prompt(asked.prompt))
     if not found: return
     with st.expander(f"What was really said ({len(found)})", icon=":material/history:"):
         st.caption("Real tweets that begin like this, from the newest ones. The voice has not learnt from them.")
@@ -270,6 +293,7 @@ def show_real(voice: Voice, asked: Asked):
 
 
 def show_written(asked: Asked, meta: dict):
+    if public(): check_request(asked.prompt, asked.n)
     voice, slow = open_voice(meta["folder"], meta["created"]), is_transformer(meta)
     show_real(voice, asked)
     above, tweets = st.container(), tweets_for(voice, asked, meta)
@@ -306,7 +330,7 @@ def show_kept():
             st.button("Drop", key=f"drop{i}", type="tertiary", icon=":material/close:", on_click=drop, args=[i])
     with st.container(horizontal=True):
         save = dict(on_click="ignore", icon=":material/download:")
-        st.download_button("Picture", lambda: picture_of(kept), "tweets.png", "image/png", **save)
+        st.download_button("Picture", partial(picture_of, kept, visitor()), "tweets.png", "image/png", **save)
         st.download_button("CSV", lambda: as_csv(kept), "tweets.csv", "text/csv", **save)
         st.download_button("JSON Lines", lambda: as_jsonl(kept), "tweets.jsonl", "application/jsonl", **save)
     from ulmtweet.page.picture import drawable
@@ -316,14 +340,14 @@ def show_kept():
         st.caption("This computer has no font for some emoji: the picture has their names instead.")
 
 
-def picture_of(kept: list[Kept]) -> bytes:
+def picture_of(kept: list[Kept], who: str) -> bytes:
     from ulmtweet.page.picture import as_picture
-    return as_picture(kept)
+    with turn(who): return as_picture(kept)
 
 
 st.html(card_style())
 st.title("What would they tweet next?")
-st.caption("A small language model, fine-tuned on one person's tweets on this computer. "
+st.caption(f"A small language model, fine-tuned on one person's tweets{'' if public() else ' on this computer'}. "
            "Everything it writes is generated: parody, not statements of that person.")
 if meta := choose_voice():
     asked = ask(meta)

@@ -1,5 +1,5 @@
-"The three places of metadata, the README and the notebooks agree; nothing can unpickle."
-import ast, configparser, re, subprocess, tomllib
+"The three places of metadata, the README, the notebooks and the image agree; nothing can unpickle."
+import ast, configparser, re, shlex, subprocess, tomllib
 from importlib.metadata import distribution
 
 import nbformat
@@ -114,6 +114,46 @@ def test_notebooks_show_no_warnings_or_paths_of_a_machine():
             for output in cell.get("outputs", []):
                 assert (output.get("name") != "stderr"
                         and not re.search(r"site-packages|/home/|/tmp/|Warning:", str(output))), (path, output)
+
+
+def dockerfile():
+    "The instructions of the Dockerfile, each as its name and the rest."
+    text = re.sub(r"^#.*\n", "", (ROOT/"Dockerfile").read_text(encoding="utf-8"), flags=re.M).replace("\\\n", " ")
+    return [line.split(maxsplit=1) for line in text.splitlines() if line.strip()]
+
+
+def test_the_image_has_what_it_copies():
+    ignored = (ROOT/".dockerignore").read_text(encoding="utf-8").split("\n")
+    let_in = {line[1:] for line in ignored if line.startswith("!")}
+    copied = {name for kind, rest in dockerfile() if kind == "COPY" for name in rest.split()[:-1]}
+    assert "*" in ignored and copied == let_in
+    assert all((ROOT/name).exists() for name in copied), copied
+    read_by_setup = re.findall(r'(?:read|Path)\("([\w.]+)"', (ROOT/"setup.py").read_text())
+    assert read_by_setup and {*read_by_setup, "setup.py", "pyproject.toml", "app.py", "rooms", ".streamlit"} <= copied
+
+
+def test_the_image_is_a_page_for_strangers():
+    told = dockerfile()
+    users = [rest for kind, rest in told if kind == "USER"]
+    settings = dict(pair.split("=", 1) for kind, rest in told if kind == "ENV" for pair in shlex.split(rest))
+    assert users and users[-1] not in ("root", "0")
+    assert settings["ULMTWEET_PUBLIC"] == "1" and settings["STREAMLIT_SERVER_MAX_UPLOAD_SIZE"] == "0"
+    assert settings["ULMTWEET_HOME"] in [rest for kind, rest in told if kind == "VOLUME"]
+    assert dict(told)["ARG"].startswith("TORCH_INDEX=https://download.pytorch.org/whl/")
+    assert "/_stcore/health" in dict(told)["HEALTHCHECK"]
+
+
+def test_what_is_installed_holds_what_the_page_needs():
+    packages = {p.parent.relative_to(ROOT).as_posix() for p in (ROOT/"ulmtweet").rglob("__init__.py")} # as setup finds
+    files = {p.relative_to(ROOT) for p in (ROOT/"ulmtweet").rglob("*") if p.is_file() and "__pycache__" not in p.parts}
+    assert {p.parent.as_posix() for p in files if p.suffix == ".py"} <= packages
+    patterns = re.findall(r'"(assets/[*/]+)"', (ROOT/"setup.py").read_text())
+    depth = {pattern.count("/") for pattern in patterns}
+    assert all(p.parts[1] == "assets" and len(p.parts) - 2 in depth for p in files if p.suffix != ".py")
+    for path in [ROOT/"app.py", *(ROOT/"rooms").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("ulmtweet."):
+                assert ROOT.joinpath(*node.module.split(".")).with_suffix(".py").relative_to(ROOT) in files, node.module
 
 
 def test_nothing_can_unpickle():

@@ -53,6 +53,35 @@ def drop(app, content, name="tweets.csv"):
     return app
 
 
+NONSENSE = [dict(log="x"), dict(log=[3]), dict(done=[{}]), dict(fraction="a lot"), dict(fraction=7), dict(stage=None),
+            dict(seconds_left=float("nan")), dict(stage_names=[3]), dict(state=[]), dict(pid=10**30), dict(pid="x")]
+
+
+@pytest.mark.parametrize("status", [*NONSENSE, "{", "[]", ""], ids=str)
+def test_a_nonsense_status_is_a_sentence_and_can_be_thrown_away(empty, status):
+    put_training(empty, "ann", status=dict(state="training"))
+    put_training(empty, "bob", status=dict(state="training"), number=2)
+    text = status if isinstance(status, str) else json.dumps(dict(state="training") | status)
+    (empty/"voices"/".ann.training"/"status.json").write_text(text)
+    (empty/"voices"/".from-a-terminal.training").mkdir()
+    (empty/"voices"/".from-a-terminal.training"/"status.json").write_text(text)
+    app = room()
+    assert any("status file is damaged" in c.value for c in app.caption) == ("pid" not in status)
+    assert labels(app).count("Go on") == 2
+    button(app, "Yes, throw away what it has learnt").click().run()
+    assert not app.exception and labels(app).count("Go on") == 1 and [*trainings.known_trainings()] == ["bob"]
+
+
+@pytest.mark.parametrize("job", ['{"number": "x"}', '{"number": 1, "sources": 3}', '{"number": 1, "sources": [3]}', "{"])
+def test_a_nonsense_job_is_a_sentence(empty, job):
+    put_training(empty, "ann")
+    put_training(empty, "bob", number=2)
+    (empty/"trainings"/"ann"/"training.json").write_text(job)
+    app = room()
+    button(app, "Go on").click().run()
+    assert "what the training of ann was is lost" in told(app) and not app.exception
+
+
 def labels(app): return [button.label for button in app.button]
 def button(app, label): return next(b for b in app.button if b.label == label)
 def told(app): return " ".join(e.value for e in [*app.code, *app.error, *app.warning, *app.success, *app.text])

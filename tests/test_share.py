@@ -50,7 +50,7 @@ def test_the_file_has_no_tweet_and_is_small(shared):
     said = map(folded_words, voice.learnt + voice.unseen)
     runs = {" ".join(w[i:i + 5]) for w in said for i in range(len(w) - 4)}
     assert len(runs) > 1000 and not [r for r in runs if f" {r} " in text]
-    assert path.stat().st_size < 1.55 * voice.model.n_parameters
+    assert path.stat().st_size < 1.2 * voice.model.n_parameters
 
 
 def test_the_file_asks_nobody(shared):
@@ -120,7 +120,8 @@ def page(browser):
 @pytest.fixture
 def writer(page, shared):
     "The page with a writer `w` of its own, so that a test sees what the workers don't tell."
-    script = "(weights) => { globalThis.w = new Writer(voice, unpackWeights(decodeBase64(weights), voice.shape)); }"
+    script = """async (weights) => {
+        globalThis.w = new Writer(voice, unpackWeights(await inflate(decodeBase64(weights)), voice.shape)); }"""
     page.evaluate(script, weights_of(shared[0].read_text(encoding="utf-8")))
     return page
 
@@ -169,7 +170,7 @@ def test_same_probabilities(writer, shared, rounded):
         assert [r["piece"] for r in js] == [r["piece"] for r in same]
         logs = [np.log([r["probability"] for r in rows]) for rows in (js, same, near)]
         assert abs(logs[0] - logs[1]).max() < 1e-4
-        assert abs(logs[0] - logs[2]).max() < 0.5 and abs(logs[0] - logs[2]).mean() < 0.05
+        assert abs(logs[0] - logs[2]).max() < 0.5 and abs(logs[0] - logs[2]).mean() < 0.1 # nats; of both signs
         for r, s in zip(js, same): assert r["alternatives"][0]["piece"] == s["alternatives"][0][0]
 
 

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['BASES', 'SECONDS', 'START', 'NO_STATUS', 'UNUSED', 'DOWNLOADING', 'FINDING', 'NEWEST', 'SAVING', 'MARKS',
            'BITS_CHART', 'RATE_CHART', 'bases_here', 'training_takes', 'describe_base', 'check_free', 'free_name',
-           'write_job', 'launch_training', 'resume_training', 'stop_training', 'forget_training', 'last_line',
-           'is_alive', 'training_status', 'known_trainings', 'is_busy', 'remove_uploads', 'remove_leftovers',
-           'StatusFile', 'describe_status', 'training_steps', 'steps_html', 'bits_chart_rows', 'bits_in_words',
-           'stage_rows', 'finished_in_words', 'found_rate']
+           'write_job', 'launch_training', 'resume_training', 'stop_training', 'forget_training', 'is_sound',
+           'last_line', 'is_alive', 'training_status', 'known_trainings', 'is_busy', 'remove_uploads',
+           'remove_leftovers', 'StatusFile', 'describe_status', 'training_steps', 'steps_html', 'bits_chart_rows',
+           'bits_in_words', 'stage_rows', 'finished_in_words', 'found_rate']
 
 # %% ../../nbs/7_doors/trainings.ipynb #87b562cb
 import html, json, math, os, shutil, signal, subprocess, sys, time
@@ -119,7 +119,7 @@ def resume_training(
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> subprocess.Popen:
     "Go on with a training that was stopped or killed; raises `StorageError`, `UsageError`."
-    job = _read(trainings_folder(home)/check_name(name)/"training.json")
+    job = _read_job(trainings_folder(home)/check_name(name)/"training.json")
     try: job = {k: job[k] for k in ("name", "sources", "base", "options")}
     except KeyError:
         raise UsageError(f"what the training of {name} was is lost; throw it away, and train again") from None
@@ -147,13 +147,42 @@ def forget_training(
     shutil.rmtree(training_folder(name, home), ignore_errors=True)
     remove_uploads(home)
 
-# %% ../../nbs/7_doors/trainings.ipynb #af9f633e
+# %% ../../nbs/7_doors/trainings.ipynb #1f13c4fb
 NO_STATUS = dict(state="starting", fraction=0., log=[], done=[], stage=0, stages=0, stage_name="", seconds_left=None)
 
 def _read(path):
     try: return read_json(path)
     except ModelError: return {}
 
+def _read_job(path):
+    "What a training was asked for; empty if that can't be known."
+    job = _read(path)
+    number, sources = job.get("number", 0), job.get("sources", [])
+    sound = type(number) is int and isinstance(sources, list) and all(isinstance(s, str) for s in sources)
+    return job if sound else {}
+
+# %% ../../nbs/7_doors/trainings.ipynb #c2797c88
+def is_sound(
+    status: dict, # With all that `NO_STATUS` has
+) -> bool:
+    "Whether a status is such as `train.fine_tune` tells it."
+    try:
+        log, done = status["log"], status["done"]
+        numbers = [*(status[k] for k in ("fraction", "stage", "stages")), status["seconds_left"] or 0,
+                   *(row["bits_per_character"] for row in [*log, *done])]
+        texts = [status["state"], status["stage_name"], *(status.get("stage_names") or []), *(s["name"] for s in done),
+                 *(x["text"] for s in done for x in s["samples"]), *(row.get("sample") or "" for row in log)]
+        return (all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
+                and 0 <= status["fraction"] <= 1 and all(isinstance(t, str) for t in texts))
+    except (KeyError, TypeError, AttributeError, OverflowError): return False
+
+def _read_status(folder):
+    path = folder/"status.json"
+    status = _read(path)
+    sound = is_sound(NO_STATUS | status) and (status or not path.exists())
+    return status if sound else dict(damaged=True)
+
+# %% ../../nbs/7_doors/trainings.ipynb #af9f633e
 def last_line(
     path: Path, # What a process has said
 ) -> str: # Empty if there is nothing
@@ -167,8 +196,8 @@ def is_alive(
 ) -> bool:
     "Whether a process is there."
     try: os.kill(pid, 0)
-    except (OSError, TypeError): return False
-    return True
+    except (OSError, TypeError, OverflowError): return False
+    return pid > 0 # 0 and less mean whole groups
 
 def _under_way(folder, status, pid):
     "What a training of the page is doing."
@@ -193,7 +222,7 @@ def training_status(
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> dict | None: # As from `train.fine_tune`, with `ended` ("", finished, stopped, failed) and `ours`; None without one
     "How far a training is, or how it has ended."
-    folder, status = trainings_folder(home)/check_name(name), _read(training_folder(name, home)/"status.json")
+    folder, status = trainings_folder(home)/check_name(name), _read_status(training_folder(name, home))
     ours = any((folder/f"{state}.json").exists() for state in ("training", "finished"))
     known = NO_STATUS | status | dict(ended="", ours=ours)
     if not ours: return known if is_alive(status.get("pid")) else None # somebody started it in a terminal
@@ -210,7 +239,7 @@ def known_trainings(
 ) -> dict[str, dict]: # Name -> status, in the order of the line
     "The trainings that the page should show, those of the command line included."
     ours = trainings_folder(home).glob("*/*.json")
-    number = lambda path: _read(path).get("number", 0)
+    number = lambda path: _read_job(path).get("number", 0)
     hidden = [p.name[1:-len(".training")] for p in voices_folder(home).glob(".*.training")]
     names = dict.fromkeys([*(p.parent.name for p in sorted(ours, key=number)), *hidden])
     with_status = ((name, training_status(name, home)) for name in names)
@@ -230,9 +259,9 @@ def remove_uploads(
     unused: float = UNUSED, # Seconds after which one goes that no training has used
 ):
     "Remove uploaded files that no training needs."
-    jobs = [_read(p) for p in trainings_folder(home).glob("*/*.json")]
+    jobs = [_read_job(p) for p in trainings_folder(home).glob("*/*.json")]
     learnt = {s for job in jobs for s in job.get("sources", [])}
-    needed = {s for p in trainings_folder(home).glob("*/training.json") for s in _read(p).get("sources", [])}
+    needed = {s for p in trainings_folder(home).glob("*/training.json") for s in _read_job(p).get("sources", [])}
     for path in (home_folder(home)/"uploads").glob("*/*"):
         with suppress(OSError):
             old = time.time() - path.stat().st_mtime > unused

@@ -3,7 +3,7 @@
 const LANES = 4; // texts that are read at a time: a weight that is loaded serves them all
 const even = (n) => n + n % 2; // matrices are filled up with zeros, as they are multiplied two by two
 
-// Weights in the order in which the chapter html packs them: numbers of 32 bits first, then rows of 8 bits.
+// Weights in the order in which the chapter html packs them: numbers of 32 bits first, then rows of bytes.
 class Unpacker {
   constructor(buffer, floats) {
     this.floats = new Float32Array(buffer, 0, floats);

@@ -115,7 +115,8 @@ async function generate(voice, writing, texts) {
 
 async function openPage() {
   const voice = JSON.parse(byId("voice").textContent), texts = new Texts(voice.patterns), weights = byId("weights");
-  const writing = new Writing(voice, decodeBase64(weights.textContent), byId("program").textContent);
+  const packed = await inflate(decodeBase64(weights.textContent));
+  const writing = new Writing(voice, packed, byId("program").textContent);
   weights.remove();
   showAbout(voice.card);
   byId("creativity").oninput = (event) => { byId("temperature").textContent = Number(event.target.value).toFixed(2); };

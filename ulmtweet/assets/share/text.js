@@ -63,6 +63,11 @@ function decodeBase64(text) {
   return bytes.buffer;
 }
 
+// what the chapter html has compressed
+function inflate(buffer) {
+  return new Response(new Blob([buffer]).stream().pipeThrough(new DecompressionStream("deflate"))).arrayBuffer();
+}
+
 // Bytes that are no whole character stand as signs from U+DC80 to U+DCFF, as Python's "surrogateescape" has them.
 
 const UTF8 = new TextDecoder("utf-8", {ignoreBOM: true});
