@@ -18,14 +18,16 @@ from ..core import StorageError
 def open_port(
     host: str, # A name or an address
     port: int, # 0 means any that is free
-) -> socket.socket: # Bound, so that the port is ours
+) -> socket.socket: # Listening, so that the port is ours
     "Take a port; raises `StorageError`."
     try: family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError):
         raise StorageError(f"there is no host {host!r}; expected a name or an address") from None
     taken = socket.socket(family, kind, proto)
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try: taken.bind(address)
+    try:
+        taken.bind(address)
+        taken.listen() # who comes before the voices are looked at waits
     except OSError as e:
         taken.close()
         raise StorageError(f"cannot open port {port} of {host}: {e.strerror}; choose another one with --port") from None
@@ -33,7 +35,7 @@ def open_port(
 
 # %% ../../nbs/7_doors/serving.ipynb #929d961a
 def address_of(
-    opened: socket.socket, # Bound
+    opened: socket.socket, # From `open_port`
 ) -> str: # Without a slash at the end
     "Where a client finds it."
     host, port = opened.getsockname()[:2]
@@ -42,7 +44,7 @@ def address_of(
 # %% ../../nbs/7_doors/serving.ipynb #58ba1a87
 def run_server(
     application, # ASGI
-    opened: socket.socket, # Where it listens
+    opened: socket.socket, # From `open_port`
 ):
     "Serve until Ctrl-C or SIGTERM, which are raised as ever."
     import uvicorn
