@@ -21,7 +21,8 @@ setup(
     install_requires=cfg["requirements"].split(),
     extras_require={extra: cfg[f"{extra}_requirements"].split()
                     for extra in ("dev", "sentiment", "wandb", "tensorboard", "transformers", "ray", "bench")},
-    entry_points={"console_scripts": [cfg["console_scripts"]], "nbdev": ["ulmtweet=ulmtweet._modidx:d"]},
+    entry_points={"console_scripts": [cfg["console_scripts"]], "nbdev": ["ulmtweet=ulmtweet._modidx:d"],
+                  "llm": ["ulmtweet=ulmtweet.sharing.plugin"]}, # found by the program `llm` where it is installed
     packages=find_packages(include=["ulmtweet*"]),
     package_data={"ulmtweet": ["assets/*", "assets/*/*"]},
 )

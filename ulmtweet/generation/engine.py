@@ -186,9 +186,9 @@ def seat(self: Steps,
 @patch
 def keep(self: Steps,
     state: State, # Of the rows
-    rows: Tensor, # (bs,) bool: which ones stay
+    rows: Tensor, # Their numbers (n,), int64; a row may come several times
 ) -> State:
-    "A smaller batch."
+    "The batch of these rows."
     return [(h[rows], c[rows]) for h, c in state]
 
 # %% ../../nbs/3_generation/engine.ipynb #ba4a93e6
@@ -266,6 +266,7 @@ class Request(NamedTuple):
     ids: list[int] # What it begins with
     ends_word: bool = True # Whether the first sampled token has to begin a new word
     spelt: str = "" # Where the words in it have got to, a state of `Rules.spelling`
+    seed: int | None = None # With the number it determines the tweet; None means that all have the same one
 
 # %% ../../nbs/3_generation/engine.ipynb #0f97b39f
 def tweet_uniforms(
@@ -328,7 +329,8 @@ def sit(self: Seats,
     self.index[seats] = torch.tensor([r.index for r in requests])
     self.ends_word[seats] = torch.tensor([r.ends_word for r in requests])
     self.place[seats], self.nats[seats] = 0, 0.
-    uniform = [tweet_uniforms(self.seed, r.index, self.sampling.max_tokens) for r in requests]
+    seeds = [self.seed if r.seed is None else r.seed for r in requests]
+    uniform = [tweet_uniforms(seed, r.index, self.sampling.max_tokens) for seed, r in zip(seeds, requests)]
     self.uniform[seats] = torch.from_numpy(np.stack(uniform))
     self.model.seat(self.state, seats, self.start)
     for seat, r in zip(seats, requests): self.spelt[seat] = r.spelt
@@ -350,12 +352,26 @@ def remove(self: Seats,
     seats: list[int], # Nobody waits for them
 ):
     "Make the batch smaller."
-    keep = torch.ones(len(self), dtype=torch.bool)
-    keep[seats] = False
+    gone = {*seats}
+    self._become([i for i in range(len(self)) if i not in gone])
+
+@patch
+def add(self: Seats,
+    requests: Sequence[Request], # They sit down behind the others
+):
+    "Make the batch larger; somebody has to be there already."
+    n, more = len(self), len(requests)
+    self._become([*range(n), *[0] * more])
+    self.sit(list(range(n, n + more)), requests)
+
+@patch
+def _become(self: Seats, rows):
+    "The batch of some of its rows; one may come several times."
+    rows = torch.tensor(rows, dtype=torch.long)
     for name in ("ids", "prompt_len", "place", "index", "ends_word", "nats", "uniform"):
-        setattr(self, name, getattr(self, name)[keep])
-    self.state = self.model.keep(self.state, keep)
-    self.spelt = [s for s, stays in zip(self.spelt, keep.tolist()) if stays]
+        setattr(self, name, getattr(self, name)[rows])
+    self.state = self.model.keep(self.state, rows)
+    self.spelt = [self.spelt[i] for i in rows.tolist()]
 
 # %% ../../nbs/3_generation/engine.ipynb #fd115cbd
 @patch
@@ -370,7 +386,7 @@ def step(self: Seats) -> list[int]: # Seats whose tweets have ended
 @patch
 def _score(self: Seats, out, rows):
     "Score the next tokens of some rows, in the same memory each step (rows, vocab_size)."
-    if self.scores is None: self.scores = self.model.logits(out)
+    if self.scores is None or len(self.scores) < len(rows): self.scores = self.model.logits(out)
     return self.model.logits(out if len(rows) == len(out) else out[rows], self.scores[:len(rows)])
 
 # %% ../../nbs/3_generation/engine.ipynb #f5ccb710

@@ -345,11 +345,10 @@ def seat(self: CachedSteps,
 @patch
 def keep(self: CachedSteps,
     state: KeyValues,
-    rows: Tensor, # (bs,) bool: which rows stay
+    rows: Tensor, # Numbers of rows (n,), int64; a row may come several times
 ) -> KeyValues:
-    "A smaller batch."
-    stay = rows.nonzero()[:, 0]
-    return state.of(F.pad(stay, (0, max(FEWEST - len(stay), 0))))
+    "The batch of these rows."
+    return state.of(F.pad(rows, (0, max(FEWEST - len(rows), 0))))
 
 # %% ../../nbs/2_models/transformer.ipynb #98acd51e
 ENDS = ("<|endoftext|>", "<|end_of_text|>", "<eos>", "</s>") # how families call the end of a text
