@@ -20,7 +20,8 @@ setup(
     url=f"https://github.com/{cfg['user']}/{cfg['lib_name']}",
     install_requires=cfg["requirements"].split(),
     extras_require={extra: cfg[f"{extra}_requirements"].split()
-                    for extra in ("dev", "sentiment", "wandb", "tensorboard", "transformers", "ray", "onnx", "bench")},
+                    for extra in ("dev", "sentiment", "wandb", "tensorboard", "transformers", "ray", "onnx", "hub",
+                                  "bench")},
     entry_points={"console_scripts": [cfg["console_scripts"]], "nbdev": ["ulmtweet=ulmtweet._modidx:d"]},
     packages=find_packages(include=["ulmtweet*"]),
     package_data={"ulmtweet": ["assets/*", "assets/*/*"]},
