@@ -9,7 +9,7 @@ import torch
 from onnxruntime import InferenceSession
 from typer.testing import CliRunner
 
-from conftest import failed, run
+from conftest import run
 from ulmtweet.cli.__main__ import app
 from ulmtweet.models.awdlstm import AWDLSTM
 from ulmtweet.models.tokens import train_char
@@ -113,8 +113,8 @@ def test_a_folder_that_cannot_be_written(exported, tmp_path):
 
 def test_chat_has_what_was_learnt_and_nothing_newer(exported, home, tmp_path):
     voice, _ = exported
-    done = run("export", "small", "--chat", "--out", tmp_path/"small.jsonl", home=home)
-    assert done.returncode == 0 and "use your own only" in done.stderr, done.stderr
+    done = export("small", "--chat", "--out", tmp_path/"small.jsonl", "--home", home)
+    assert done.exit_code == 0 and "use your own only" in done.stderr, done.stderr
     rows = [json.loads(line)["messages"] for line in (tmp_path/"small.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [[m["role"] for m in row] for row in rows] == [["system", "user", "assistant"]] * len(voice.learnt)
     assert [row[-1]["content"] for row in rows] == voice.learnt
@@ -123,5 +123,6 @@ def test_chat_has_what_was_learnt_and_nothing_newer(exported, home, tmp_path):
 
 def test_chat_without_tweets_is_one_line(exported, tmp_path):
     replace(exported[0], originals=[], held_out={}, days=[]).save(tmp_path/"bare")
-    done = run("export", tmp_path/"bare", "--chat", "--out", tmp_path/"a.jsonl")
-    assert "keeps no tweets" in failed(done, 3) and not (tmp_path/"a.jsonl").exists()
+    done = export(tmp_path/"bare", "--chat", "--out", tmp_path/"a.jsonl")
+    assert done.exit_code == 3 and done.stderr.count("\n") == 1 and "keeps no tweets" in done.stderr
+    assert not (tmp_path/"a.jsonl").exists()

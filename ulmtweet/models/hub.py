@@ -378,6 +378,7 @@ def client_reason(
     for e in _chain(error):
         if status := getattr(getattr(e, "response", None), "status_code", None): return f"it answers {status}"
         if isinstance(e, OSError) and e.strerror: return e.strerror
+        if isinstance(e, json.JSONDecodeError): return "its answer can't be read"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(list(_chain(error))[-1]).__name__).lower()
 
 # %% ../../nbs/2_models/hub.ipynb #722fef96

@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['LARGEST', 'wanted_sizes', 'check_described', 'pull_voice']
 
-# %% ../../nbs/6_sharing/pull.ipynb #2b40d851
+# %% ../../nbs/6_sharing/pull.ipynb #720d1015
 import shutil
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -63,18 +64,21 @@ def check_described(
     raise ModelError(f"{repo}: voice.json does not describe a voice as `ulmtweet train` does; "
                      "whoever made it may push it again")
 
-# %% ../../nbs/6_sharing/pull.ipynb #a476c541
-def _opened(folder, repo):
-    "The voice in a folder of which nobody knows."
-    try:
-        voice = Voice.load(folder)
-        shape = dict(parameters=voice.model.n_parameters, architecture=voice.model.shape, tokens=voice.tokenizer.kind)
-        atomic_write(folder/"card.md", model_card(voice.meta | shape))
-    except ModelError as e: raise ModelError(str(e).replace(str(folder), f"{repo} on the Hub")) from None
+# %% ../../nbs/6_sharing/pull.ipynb #013441d6
+def _finish(folder, repo):
+    "Open the voice, and write its card."
+    voice = Voice.load(folder)
+    shape = dict(parameters=voice.model.n_parameters, architecture=voice.model.shape, tokens=voice.tokenizer.kind)
+    try: atomic_write(folder/"card.md", model_card(voice.meta | shape))
     except (KeyError, TypeError, ValueError, AttributeError): check_described({}, repo)
-    return voice
 
-# %% ../../nbs/6_sharing/pull.ipynb #14dd168b
+@contextmanager
+def _said_of(repo, folder):
+    "Name the repository in errors that name the folder."
+    try: yield
+    except ModelError as e: raise ModelError(str(e).replace(str(folder), f"{repo} on the Hub")) from None
+
+# %% ../../nbs/6_sharing/pull.ipynb #444bac57
 def pull_voice(
     repo: str, # OWNER/NAME or OWNER/NAME@REVISION
     name: str | None = None, # In the home folder; None means NAME
@@ -92,10 +96,10 @@ def pull_voice(
     check_room(target, sum(listed.values()), repo)
     with storage_errors(target): target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with lock, atomic_folder(target) as folder:
+        with lock, atomic_folder(target) as folder, _said_of(repo, folder):
             with hub_errors(repo, revision, place="for the home folder or choose another --home"):
                 _fetch(client, repo, commit, listed, folder, progress)
-            _opened(folder, repo)
+            _finish(folder, repo)
     except Timeout: raise UsageError("another voice is being pulled; wait for its end, and try again") from None
     return target
 

@@ -18,10 +18,15 @@ from ..models.hub import LOG_IN, client_reason, hub_client, hub_errors, repo_nam
 from ..models.voice import NEEDED, Voice, is_complete, model_card
 from .html import share_page
 
-# %% ../../nbs/6_sharing/push.ipynb #2cc1d576
+# %% ../../nbs/6_sharing/push.ipynb #200daf03
 SAID = ("format", "kind", "name", "created", "base", "parameters", "architecture", "tokens", "recipe", "counts",
         "newest", "metrics", "advice", "versions", "learnt", "cleaning", "history")
 SAID_OF_STAGES = ("name", "epochs", "seconds", "bits_per_character")
+
+def _named(base):
+    "What is said of a base, without the folder it is in."
+    local = re.fullmatch(r"hf:(/.*)", base["name"])
+    return base | (dict(name=Path(local[1]).name) if local else {})
 
 def pushed_meta(
     voice: Voice, # From a folder
@@ -31,11 +36,12 @@ def pushed_meta(
         raise ModelError(f"{voice.name} is a base, or was not made by `ulmtweet train`; the Hub gets whole voices only")
     meta = {k: voice.meta[k] for k in SAID if k in voice.meta}
     stages = [{k: s[k] for k in SAID_OF_STAGES} | dict(samples=[]) for s in voice.meta["stages"]]
-    local = re.fullmatch(r"hf:(/.*)", meta["base"]["name"])
-    if local and meta["architecture"].get("lora"):
+    lora = meta["architecture"].get("lora")
+    if lora and _named(lora["base"]) != lora["base"]:
         raise ModelError(f"the voice {voice.name} is corrections to a base that is a folder of this computer; "
                          "train it with --merge, and it has all weights")
-    return meta | dict(stages=stages, base=meta["base"] | (dict(name=Path(local[1]).name) if local else {}))
+    history = [h | dict(base=_named(h["base"])) for h in meta.get("history", [])]
+    return meta | dict(stages=stages, base=_named(meta["base"])) | (dict(history=history) if history else {})
 
 # %% ../../nbs/6_sharing/push.ipynb #e28cfd05
 LICENSES = dict(en="cc-by-sa-3.0", wt103="cc-by-sa-3.0") # as the Hub names them
@@ -69,7 +75,7 @@ def written_in(
     languages, sure = guess_language(prose, words_of(prose))
     return LANGUAGES.get(languages[0]) if sure else None
 
-# %% ../../nbs/6_sharing/push.ipynb #04944032
+# %% ../../nbs/6_sharing/push.ipynb #26a6d0fb
 def _results(meta):
     "The entry `model-index`."
     metrics = [dict(type="bits_per_character", name=name, value=round(m["bits_per_character"], 4))
@@ -85,9 +91,10 @@ def card_head(
 ) -> dict: # Without what isn't known
     "What the Hub reads of a card."
     kind = ["transformer"] if "model_type" in meta["architecture"] else ["ulmfit", "awd-lstm"]
-    base = base_on_hub(meta["base"])
-    relation = "adapter" if meta["architecture"].get("lora") else "finetune"
-    head = dict(language=language, license=base_license(meta["base"]), library_name="ulmtweet",
+    lora = meta["architecture"].get("lora")
+    grown_from = lora["base"] if lora else meta["base"]
+    base, relation = base_on_hub(grown_from), "adapter" if lora else "finetune"
+    head = dict(language=language, license=base_license(grown_from), library_name="ulmtweet",
                 pipeline_tag="text-generation", tags=["ulmtweet", *kind, "tweets", "parody"], base_model=base,
                 base_model_relation=relation if base else None)
     return {k: v for k, v in head.items() if v} | {"model-index": _results(meta)}
@@ -167,7 +174,7 @@ class _Watched(io.BufferedReader):
         if self.size > 1_000_000: self.watch(self.tell() / self.size)
         return data
 
-# %% ../../nbs/6_sharing/push.ipynb #5a1a4b50
+# %% ../../nbs/6_sharing/push.ipynb #c21b6d4e
 def _why_not(error, name, revision):
     "What to do about what the client raised while it sent something, in a line."
     from huggingface_hub import errors, get_token
@@ -179,7 +186,7 @@ def _why_not(error, name, revision):
                 f"Settings, Access Tokens), then {LOG_IN}")
     if "404" in reason: return f"the Hub knows no {owner} in whose name you could write {name}; check the name"
     if isinstance(error, errors.OfflineModeIsEnabled): return "HF_HUB_OFFLINE forbids to send anything; unset it once"
-    return f"cannot push {name} to the Hub ({reason}); nothing was changed there, check the connection and try again"
+    return f"cannot push {name} to the Hub ({reason}); check the connection and try again"
 
 # %% ../../nbs/6_sharing/push.ipynb #fdd0b612
 def named_repo(
