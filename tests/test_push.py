@@ -1,8 +1,9 @@
 "Voices through the Hub: what it gets, that the same voice comes back, and a Hub in trouble."
-import json, re, shutil, time
+import errno, json, re, shutil, sys, time
 from dataclasses import replace
 
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from conftest import run
@@ -204,3 +205,18 @@ def test_a_voice_that_is_there_is_kept(sent, command, home, tmp_path):
     assert told == sorted(told) and told[-1] == 1
     assert not Voice.load(tmp_path/"voices"/"juno").originals
     assert [p.name for p in (tmp_path/"voices").iterdir()] == ["juno"]
+
+
+def test_a_full_disk_and_another_pull(sent, command, tmp_path, monkeypatch):
+    def full(*args, **kwargs): raise OSError(errno.ENOSPC, "No space left on device")
+    with FileLock(tmp_path/"pull.lock"):
+        assert "another voice is being pulled" in refused(command("pull", "ada/juno", home=tmp_path), 2)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", full)
+    assert "free some space for the home folder" in refused(command("pull", "ada/juno", home=tmp_path), 5)
+    assert not [*tmp_path.glob("voices/*")]
+
+
+def test_without_the_extra_it_says_how(hub, command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    for args in (("push", "small", "ada/juno"), ("pull", "ada/elsewhere")):
+        assert "pip install 'ulmtweet[hub]'" in refused(command(*args), 2)
