@@ -12,7 +12,7 @@ setup: .venv/ready
 
 .venv/ready: settings.ini setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(INSTALL) -c constraints.txt -e '.[dev,sentiment,wandb,tensorboard,transformers,ray]'
+	$(INSTALL) -c constraints.txt -e '.[dev,sentiment,wandb,tensorboard,transformers,ray,onnx,hub]'
 	$(WITHOUT_TORCHVISION)
 	touch $@
 

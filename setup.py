@@ -20,7 +20,8 @@ setup(
     url=f"https://github.com/{cfg['user']}/{cfg['lib_name']}",
     install_requires=cfg["requirements"].split(),
     extras_require={extra: cfg[f"{extra}_requirements"].split()
-                    for extra in ("dev", "sentiment", "wandb", "tensorboard", "transformers", "ray", "bench")},
+                    for extra in ("dev", "sentiment", "wandb", "tensorboard", "transformers", "ray", "onnx", "hub",
+                                  "bench")},
     entry_points={"console_scripts": [cfg["console_scripts"]], "nbdev": ["ulmtweet=ulmtweet._modidx:d"],
                   "llm": ["ulmtweet=ulmtweet.sharing.plugin"]}, # found by the program `llm` where it is installed
     packages=find_packages(include=["ulmtweet*"]),

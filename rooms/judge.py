@@ -86,6 +86,7 @@ def show_training(meta: dict):
     st.subheader("Stage by stage")
     st.html(table(stage_rows(meta), "The stages of the training"))
     for stage in meta["stages"]:
+        if not stage["samples"]: continue # a voice from the Hub has none
         st.text(f"After the stage \"{stage['name']}\" it said:")
         st.html(quotes([sample["text"] for sample in stage["samples"]]))
 

@@ -47,7 +47,8 @@ def print_voice(
     if meta.get("counts"): print("tweets: " + ", ".join(f"{v:,} {k}" for k, v in meta["counts"].items()))
     if meta.get("stages"):
         print_table(stage_rows(meta))
-        for stage in meta["stages"]: print(said_after(stage))
+        for stage in meta["stages"]:
+            if stage["samples"]: print(said_after(stage)) # a voice from the Hub has none
     metrics = meta.get("metrics") or {}
     for key, label in MEASURED.items():
         if metrics.get(key): print(f"{label}: {metrics[key]['bits_per_character']:.3f} bits per character")

