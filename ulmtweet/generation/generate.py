@@ -243,7 +243,8 @@ def blend_voices(
     weights = other.folder and sha256_file(other.folder/"model.safetensors")
     about = dict(name=f"{voice.name}-{other.name}", blend=dict(voice=other.name, share=share, weights=weights))
     learnt = voice.learnt + other.learnt
-    return replace(voice, model=model, originals=learnt, held_out={}, days=[], meta=voice.meta | about)
+    return replace(voice, model=model, originals=learnt, held_out={}, days=[], authors=[],
+                   meta=voice.meta | about)
 
 # %% ../../nbs/3_generation/generate.ipynb #20fff558
 def _places(values):
