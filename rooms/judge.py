@@ -7,7 +7,8 @@ from rooms.common import choose_voice, errors_shown, open_voice, show_error
 from ulmtweet.models.voice import base_in_words, is_transformer, list_voices
 from ulmtweet.page.compared import SHARES, authors, blended_tweets, comparison
 from ulmtweet.page.figures import STYLE, quotes, table
-from ulmtweet.page.judged import Section, headline, launch_report, report_sections, report_status, stop_report
+from ulmtweet.page.judged import (Section, fleet_section, headline, launch_report, report_sections, report_status,
+                                  stop_report)
 from ulmtweet.page.trainings import describe_status, stage_rows
 
 
@@ -89,6 +90,8 @@ def show_training(meta: dict):
         if not stage["samples"]: continue # a voice from the Hub has none
         st.text(f"After the stage \"{stage['name']}\" it said:")
         st.html(quotes([sample["text"] for sample in stage["samples"]]))
+    if among := fleet_section(meta["folder"]):
+        show_section(among)
 
 
 # two voices

@@ -56,6 +56,15 @@ def test_without_a_voice(name, tmp_path, monkeypatch):
     assert "There is no voice yet" in words(at)
 
 
+def test_judge_shows_who_of_a_fleet_is_hardest_to_predict(own, monkeypatch):
+    alone = room("judge", own, monkeypatch, view="Training")
+    assert "Stage by stage" in words(alone) and "hardest to predict" not in words(alone)
+    person = lambda name, tweets, bits: dict(name=name, tweets=tweets, bits_per_character=bits)
+    write_json(own/"fleet.json", dict(people=[person("small", 240, 2.5), person("<b>", 60, 2.)]))
+    at = room("judge", own, monkeypatch, view="Training")
+    assert "Of 2 people small is the hardest to predict" in words(at)
+
+
 def test_judge_with_a_voice(own, monkeypatch):
     at = room("judge", own, monkeypatch)
     assert "Nobody has judged this voice yet" in words(at) and [b.label[:16] for b in at.button] == ["Judge this voice"]

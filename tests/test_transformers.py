@@ -6,8 +6,9 @@ import torch
 from safetensors.torch import load_file
 from transformers.models.llama.modeling_llama import LlamaMLP
 
-from conftest import SAMPLE, failed, run
+from conftest import SAMPLE, failed, forked, run
 from kills import equal, kill_often, outcome, tiny_base
+from test_fleet import Here
 from ulmtweet.core import UsageError
 from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
@@ -17,10 +18,12 @@ from ulmtweet.generation.generate import request
 from ulmtweet.models.tokens import EOT_ID
 from ulmtweet.models.transformer import load_transformer
 from ulmtweet.training import learner
+from ulmtweet.training.fleet import A_FROZEN_WEIGHT, A_WEIGHT, LIBRARIES, Plan, task_memory, train_fleet
 from ulmtweet.training.learner import RECIPES, Recipe
 from ulmtweet.training.stages import train_stage
 from ulmtweet.training.train import NEWEST, TRAINING, fine_tune, prepare_training
 from ulmtweet.training.update import update_voice
+from ulmtweet.workers import Local
 
 
 @pytest.fixture(scope="session")
@@ -152,3 +155,18 @@ def test_the_command_trains_and_goes_on(few_tweets, base, tmp_path):
 def test_twenty_kills_of_a_transformer_lose_nothing(base, tmp_path):
     counts = kill_often(20, tmp_path, options=["--base", f"hf:{base}", "--lr", "3e-3"])
     assert counts["lost"] == 0 and counts["inside_a_save"], counts
+
+
+@pytest.mark.slow
+def test_a_fleet_from_a_transformer(tweets, base, tmp_path):
+    people = [str(tmp_path/f"{name}.txt") for name in ("ada", "bo")]
+    for i, path in enumerate(people): open(path, "w", encoding="utf-8").write("\n".join(tweets[80 * i:80 * i + 80]))
+    plan = Plan(f"hf:{base}", recipe=Recipe(lr=3e-3, epochs=1))
+    rows = train_fleet(people, tmp_path/"both", plan, place=lambda: Local(2, context=forked()))
+    assert [r["state"] for r in rows] == ["finished"] * 2 and all(r["before"] > r["bits_per_character"] for r in rows)
+    train_fleet(people[1:], tmp_path/"alone", plan, place=Here)
+    both, alone = (tmp_path/folder/"voices"/"bo" for folder in ("both", "alone"))
+    assert equal(outcome(both), outcome(alone))
+    weights = load_transformer(base)[0].n_parameters
+    assert task_memory(plan) == LIBRARIES + A_FROZEN_WEIGHT * weights
+    assert task_memory(Plan(f"hf:{base}", recipe=Recipe(full=True))) == LIBRARIES + A_WEIGHT * weights

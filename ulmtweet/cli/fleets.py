@@ -17,9 +17,9 @@ import typer
 from .frame import (Home, Json, OnRay, Seed, Workers, app, place_of, print_above, print_json,
                                 print_table, say, signed, this_command)
 from .making import (AllAtOnce, Base, CheckpointSeconds, Epochs, Full, Lr, Merge, Named, Originals, Tokens,
-                                 check_choices, chosen_recipe)
+                                 check_by, check_choices, chosen_recipe)
 from .tweets import CLEANING, SOURCE
-from ..core import DataError, UlmtweetError, UsageError, describe_seconds
+from ..core import DataError, UlmtweetError, describe_seconds
 
 # %% ../../nbs/7_doors/fleets.ipynb #76f7e9fc
 def said_of(
@@ -157,7 +157,7 @@ def fleet(
     Then: ulmtweet predict --home voices_of_many --voice ada
     """
     from ulmtweet.training.fleet import Plan, task_memory, train_fleet
-    if by not in (None, "author"): raise UsageError(f"--by is {by!r}; expected author")
+    check_by(by)
     check_choices(base, tokens, all_at_once, full, merge, named)
     recipe = chosen_recipe(named, lr=lr, epochs=epochs, all_at_once=all_at_once, full=full, merge=merge, seed=seed)
     plan = Plan(base, tokens, recipe, cleaning, originals, checkpoint_seconds)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Base', 'Tokens', 'Lr', 'Track', 'CheckpointSeconds', 'TOLD', 'Name', 'Epochs', 'AllAtOnce', 'Full', 'Merge', 'Named',
-           'Originals', 'Replace', 'NewTweets', 'Column', 'Author', 'ThrowAway', 'default_name', 'progress_bar',
-           'watched_training', 'run_training', 'show_voice', 'check_choices', 'chosen_recipe', 'train', 'voice_at_home',
-           'update', 'demo', 'lr_find']
+           'By', 'Balance', 'Originals', 'Replace', 'NewTweets', 'Column', 'Author', 'ThrowAway', 'default_name',
+           'progress_bar', 'watched_training', 'run_training', 'show_voice', 'check_by', 'several_people',
+           'check_choices', 'chosen_recipe', 'train', 'voice_at_home', 'update', 'demo', 'lr_find']
 
 # %% ../../nbs/7_doors/making.ipynb #ce96fdee
 from contextlib import contextmanager
@@ -91,13 +91,16 @@ def watched_training(name, home, track=None):
         raise
 
 # %% ../../nbs/7_doors/making.ipynb #bc389f57
-def run_training(tweets, report, name, home, overwrite, track=None, **choices):
+def run_training(tweets, report, name, home, overwrite, track=None, by=None, balance=False, **choices):
     "Train with progress."
     from ulmtweet.data.clean import check_enough
     from ulmtweet.data.people import days_of
     from ulmtweet.training.train import fine_tune
     say_report(report)
     if advice := check_enough(report): say(advice)
+    if by:
+        tweets = several_people(tweets, balance)
+        choices |= dict(authors=tweets.author.tolist(), balance=balance)
     choices |= dict(home=home, overwrite=overwrite, cleaning=report["options"], days=days_of(tweets))
     with watched_training(name, home, track) as progress:
         return fine_tune(tweets.text.tolist(), name, progress=progress, **choices)
@@ -120,9 +123,30 @@ Merge = Annotated[bool, typer.Option(
     "--merge", help="Save a transformer whole, so that it needs no base, instead of its corrections.")]
 Named = Annotated[Optional[str], typer.Option(
     "--recipe", metavar="huggingtweets", help="Train a transformer as somebody else does.")]
+By = Annotated[Optional[str], typer.Option(
+    metavar="author", help="The files hold tweets of several people: everybody's newest are held back.")]
+Balance = Annotated[bool, typer.Option(
+    "--balance", help="With --by author: repeat the tweets of the quieter, so that each is heard alike.")]
 Originals = Annotated[bool, typer.Option(
     "--originals/--no-originals", help="Keep the tweets in the voice folder, to recognise copies.")]
 Replace = Annotated[bool, typer.Option("--overwrite", help="Replace a voice of that name.")]
+
+# %% ../../nbs/7_doors/making.ipynb #f52278b6
+def check_by(by, balance=False):
+    "Raise `UsageError` unless people are told apart by what can tell them."
+    if by not in (None, "author"): raise UsageError(f"--by is {by!r}; expected author")
+    if balance and not by: raise UsageError("--balance is for tweets of several people; add --by author")
+
+def several_people(tweets, balance):
+    "The tweets of those who have enough; says how many everybody has."
+    from ulmtweet.data.clean import MIN_TWEETS
+    from ulmtweet.data.people import of_several
+    several, counts = of_several(tweets)
+    most = max(counts.values())
+    for name, n in counts.items():
+        heard = f", each heard {most / n:.1f} times" if balance and n < most else ""
+        say(f"{name}: {n:,} tweets" + (heard if n >= MIN_TWEETS else f", left out; expected at least {MIN_TWEETS}"))
+    return several
 
 # %% ../../nbs/7_doors/making.ipynb #533591db
 def check_choices(base, tokens=None, all_at_once=False, full=False, merge=False, named=None):
@@ -156,7 +180,7 @@ def chosen_recipe(named=None, **choices):
 def train(
     tweets, report, name: Name = None,
     base: Base = "en", tokens: Tokens = None, lr: Lr = None, epochs: Epochs = None, all_at_once: AllAtOnce = False,
-    full: Full = False, merge: Merge = False, named: Named = None,
+    full: Full = False, merge: Merge = False, named: Named = None, by: By = None, balance: Balance = False,
     seed: Seed = 0, originals: Originals = True, overwrite: Replace = False,
     checkpoint_seconds: CheckpointSeconds = None, track: Track = None, as_json: Json = False, home: Home = None,
 ):
@@ -172,13 +196,17 @@ def train(
 
     Example: ulmtweet train tweets.csv --base my_base --name juno-2
 
+    Example: ulmtweet train household.csv --by author --balance
+
     Example: ulmtweet train tweets.csv --base smollm2
 
     Example: ulmtweet train tweets.csv --base hf:openai-community/gpt2 --recipe huggingtweets
     """
     check_choices(base, tokens, all_at_once, full, merge, named)
+    check_by(by, balance)
     recipe = chosen_recipe(named, lr=lr, epochs=epochs, all_at_once=all_at_once, full=full, merge=merge, seed=seed)
-    choices = dict(base=base, tokens=tokens, recipe=recipe, originals=originals, checkpoint_seconds=checkpoint_seconds)
+    choices = dict(base=base, tokens=tokens, recipe=recipe, originals=originals, checkpoint_seconds=checkpoint_seconds,
+                   by=by, balance=balance)
     name = name or default_name(tweets, report["files"])
     show_voice(run_training(tweets, report, name, home, overwrite, track, **choices), as_json)
 
@@ -214,18 +242,23 @@ def update(
     Example: ulmtweet update new_export.csv --voice juno
     """
     from ulmtweet.data.clean import CleanOptions, clean_tweets
-    from ulmtweet.data.people import days_of
+    from ulmtweet.data.people import author_names, days_of
     from ulmtweet.data.sources import read_tweets
     from ulmtweet.models.voice import Voice
     from ulmtweet.training.learner import Recipe
     from ulmtweet.training.update import update_voice
     folder = voice_at_home(voice, home)
     tweets = read_tweets(files, column, home, author)
-    tweets, report = clean_tweets(tweets, CleanOptions(**Voice.load(folder).meta.get("cleaning") or {}))
+    about = Voice.load(folder).meta
+    tweets, report = clean_tweets(tweets, CleanOptions(**about.get("cleaning") or {}))
     say_report(report)
+    if several := about.get("people") and tweets.author.any():
+        tweets = tweets.assign(author=author_names(tweets))
+        tweets = tweets[tweets.author != ""]
     with watched_training(folder.name, home, track) as progress:
         updated = update_voice(tweets.text.tolist(), folder, Recipe(lr=lr, epochs=epochs, seed=seed), home,
-                               overwrite=overwrite, days=days_of(tweets), progress=progress)
+                               overwrite=overwrite, days=days_of(tweets),
+                               authors=tweets.author.tolist() if several else (), progress=progress)
     show_voice(updated, as_json)
 
 # %% ../../nbs/7_doors/making.ipynb #c4359667

@@ -21,6 +21,7 @@ from ..core import (ModelError, StorageError, UsageError, read_json, sha256_file
                            write_json)
 from .engine import Sampling
 from .generate import Tweet, check_asked, stream_tweets
+from .topics import topics_of
 from ..models.voice import Voice
 
 # %% ../../nbs/3_generation/bulk.ipynb #0d4aea56
@@ -270,6 +271,7 @@ def write_tweets(
     if n < 1: raise UsageError(f"n is {n}; expected 1 or more tweets")
     if not prompts: raise UsageError("there are no prompts; expected one or more")
     prompts = check_asked(prompts, sampling, seed)
+    topics_of(voice, sampling.topic) # said before a file is begun
     about = tweets_origin(voice, prompts, n, sampling, seed, bool(judge)) | (dict(first=first) if first else {})
     file = TweetFile(path, about, overwrite, first)
     most = first + (len(prompts) if sampling.deterministic else most_samples(n))

@@ -43,6 +43,7 @@ class Sampling:
     invent: bool = False # Whether there may be invented words: rare ones that the person never used
     max_copied: float = 0.8 # Largest share of its characters in one span of the person's tweets; 1 allows copies
     mask_handles: bool = False # Whether @handles become @user
+    topic: tuple[str, ...] = () # Only tweets near one of these
 
     def __post_init__(self):
         for name, (allowed, expected) in _limits(self).items():

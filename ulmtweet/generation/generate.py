@@ -23,6 +23,7 @@ from fastcore.basics import patch
 from ..core import EMOJI, HANDLE, INVISIBLE, UsageError, says_something, sha256_file
 from .engine import Blend, Request, Rules, Sampling, rules_of, sample_ids, steps_of
 from .originality import CopyIndex, Span, folded_words
+from .topics import topics_of
 from .words import BETWEEN, IN_HANDLE, LINK, known_words, letters, makes_longer, spelling_of
 from ..models.tokens import EOT_ID, Tokens
 from ..models.voice import Voice
@@ -118,7 +119,7 @@ class Sieve:
         self.tokenizer, self.sampling = voice.tokenizer, sampling
         self.known = None if sampling.invent else known_words(voice)
         self.index = _index(tuple(voice.learnt)) if voice.originals and sampling.max_copied < 1 else None
-        self.avoid = avoided(sampling.avoid)
+        self.avoid, self.topics = avoided(sampling.avoid), topics_of(voice, sampling.topic).values()
 
 # %% ../../nbs/3_generation/generate.ipynb #27869aa6
 @patch
@@ -151,6 +152,7 @@ def _keeps(self: Sieve, text, shown, prompt):
     if not says_something(text) or _UNSEEN.search(text): return False
     if not self.sampling.min_length <= weighted_length(shown) <= self.sampling.max_length: return False
     if self.known is not None and self._invents(text, prompt): return False
+    if self.topics and not any(text in topic for topic in self.topics): return False
     return not (self.avoid and self.avoid.search(text))
 
 # %% ../../nbs/3_generation/generate.ipynb #c1ba7792
@@ -243,7 +245,8 @@ def blend_voices(
     weights = other.folder and sha256_file(other.folder/"model.safetensors")
     about = dict(name=f"{voice.name}-{other.name}", blend=dict(voice=other.name, share=share, weights=weights))
     learnt = voice.learnt + other.learnt
-    return replace(voice, model=model, originals=learnt, held_out={}, days=[], meta=voice.meta | about)
+    return replace(voice, model=model, originals=learnt, held_out={}, days=[], authors=[],
+                   meta=voice.meta | about)
 
 # %% ../../nbs/3_generation/generate.ipynb #20fff558
 def _places(values):

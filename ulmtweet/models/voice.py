@@ -42,6 +42,7 @@ class Voice:
     held_out: dict[str, list[str]] = field(default_factory=dict)
     # When originals, valid and test tweets were written, as 2017-09-12; empty if that isn't known
     days: list[str] = field(default_factory=list)
+    authors: list[str] = field(default_factory=list) # Who wrote those, if they are several people's
     files: dict[str, str | bytes] = field(default_factory=dict) # Further files to save: card, log, plot
     folder: Path | None = None # Where it was loaded from
 
@@ -83,8 +84,8 @@ def save(self: Voice,
 
 @patch
 def _tweets(self: Voice):
-    days = dict(days=self.days) if self.days else {}
-    return dict(tweets=self.originals, **self.held_out) | days
+    beside = dict(days=self.days, authors=self.authors)
+    return dict(tweets=self.originals, **self.held_out) | {k: v for k, v in beside.items() if v}
 
 # %% ../../nbs/2_models/voice.ipynb #9c000f6a
 @patch(cls_method=True)
@@ -99,7 +100,7 @@ def load(cls: Voice,
     model = _load_model(meta.get("architecture"), tokenizer, folder)
     tweets = _load_tweets(folder/"originals.json")
     return cls(model.eval(), tokenizer, meta, tweets.pop("tweets"), days=tweets.pop("days", []),
-               held_out=tweets, folder=folder)
+               authors=tweets.pop("authors", []), held_out=tweets, folder=folder)
 
 # %% ../../nbs/2_models/voice.ipynb #cf3611dd
 NEEDED = ("model.safetensors", "tokenizer.json", "voice.json")

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REPORTS', 'PILES', 'report_folder', 'report_status', 'launch_report', 'stop_report', 'Section', 'headline',
-           'report_sections']
+           'report_sections', 'fleet_section']
 
 # %% ../../nbs/7_doors/judged.ipynb #2a735b07
 import shutil, subprocess, sys
@@ -15,7 +15,7 @@ from pathlib import Path
 from ..core import ModelError, home_folder, read_json, storage_errors
 from ..evaluation.findings import NAMES, STEP, length_shares, sentences, span_shares
 from .cards import percent
-from .figures import bars, beside, columns, legend, quotes, small_columns, table
+from .figures import bars, beside, columns, hardest, legend, quotes, small_columns, table
 from .trainings import is_alive, last_line
 
 # %% ../../nbs/7_doors/judged.ipynb #e542301f
@@ -161,3 +161,12 @@ def report_sections(
         parts = [_judges, _next, _prediction, _copies, _style, _words, *([_topics] if report["topics"] else [])]
         return [*(part(report, said) for part in parts), *_extremes(report), *_changes(report, said)]
     except (ModelError, KeyError, TypeError, ValueError, IndexError, AttributeError): return [] # or damaged
+
+# %% ../../nbs/7_doors/judged.ipynb #9b2d3ffe
+def fleet_section(
+    folder: str | Path, # Of a voice
+) -> Section | None: # None unless its home folder is a fleet's
+    "Who is hardest to predict among those who were trained with a voice."
+    try: sentence, figure = hardest(read_json(Path(folder).parent.parent/"fleet.json")["people"])
+    except (ModelError, KeyError, TypeError): return None
+    return Section("Who is hardest to predict?", sentence, figure) if sentence else None

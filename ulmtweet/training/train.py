@@ -10,6 +10,7 @@ __all__ = ['SCRATCH_SHAPES', 'CHAR_SEQ_LEN', 'STATE', 'FINISHED', 'WAITING', 'DO
 
 # %% ../../nbs/4_training/train.ipynb #88d5cc4c
 import csv, ctypes, gc, hashlib, io, json, math, os, platform, shutil, sys, time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -26,7 +27,7 @@ from filelock import FileLock, Timeout
 # %% ../../nbs/4_training/train.ipynb #8a0d7e6f
 from ..core import (DataError, ModelError, UsageError, atomic_write, home_folder, interrupt_noticed, read_json,
                            set_seed, storage_errors, voices_folder, write_json)
-from ..data.split import Split, split_by_time
+from ..data.split import Split, balanced, split_by_time, split_people
 from ..generation.generate import generate_tweets
 from ..models.awdlstm import AWDLSTM, bits_per_character
 from ..models.bases import load_base
@@ -406,31 +407,46 @@ def fine_tune(
     alone: bool = True, # Wait for other trainings in the home folder; otherwise somebody else must see to it
     originals: bool = True, # Keep the tweets in the voice folder: to recognise copies, measure again, learn more later
     days: Sequence[str] = (), # When each tweet was written, as 2017-09-12; kept with them
+    authors: Sequence[str] = (), # Who wrote each, if they are several people's; kept with them
+    balance: bool = False, # Whether each of several people is to be heard alike
     progress: Callable = lambda status: None, # Called with a status after every batch
     checkpoint_seconds: float | None = None, # Between checkpoints: what a power cut costs; None means as for `Keep`
     **meta, # Further entries of `voice.json`, such as `cleaning`
 ) -> Voice: # Saved in the home folder
     "Fine-tune a base on tweets; raises `UsageError`, `DataError`, `ModelError`, `StorageError`, `NetworkError`."
-    split = _checked_split(tweets, name)
-    training = prepare_training(split, name, base, tokens, recipe, home, progress, checkpoint_seconds)
+    split = _checked_split(tweets, name, authors)
+    whose = dict(zip(tweets, authors))
+    heard = _balanced_split(split, whose, recipe.seed) if balance else split
+    training = prepare_training(heard, name, base, tokens, recipe, home, progress, checkpoint_seconds)
     made = lambda: None if overwrite else finished_voice(training, voices_folder(home)/name, originals)
     if voice := made(): return voice
     lock = training_lock(home, name, lambda whose: training.tell(f"{WAITING} {whose}")) if alone else nullcontext()
     with lock:
         if voice := made(): return voice # by the one who was waited for
         voice = run_training(training, overwrite, **meta)
-        if originals: _keep_tweets(voice, split, days)
+        if authors: voice.meta |= _about_people(voice, split, whose, balance)
+        if originals: _keep_tweets(voice, split, dict(zip(tweets, days)), whose)
         return keep_voice(training, voice, home)
 
 # %% ../../nbs/4_training/train.ipynb #b89636c4
-def _checked_split(tweets, name):
+def _checked_split(tweets, name, authors):
     check_name(name)
-    if len(tweets) >= 10: return split_by_time(tweets)
+    if len(tweets) >= 10: return split_people(tweets, authors) if authors else split_by_time(tweets)
     raise DataError(f"{len(tweets)} tweets are too few to train, validate and test on; expected 10 or more")
 
-def _keep_tweets(voice, split, days):
-    voice.originals, voice.days = split.train, list(days)
+def _keep_tweets(voice, split, days, whose):
+    in_order = lambda values: [values.get(t, "") for part in split for t in part] if values else []
+    voice.originals, voice.days, voice.authors = split.train, in_order(days), in_order(whose)
     voice.held_out = dict(valid=split.valid, test=split.test)
+
+# %% ../../nbs/4_training/train.ipynb #92b86e52
+def _balanced_split(split, whose, seed):
+    return split._replace(train=balanced(split.train, [whose[t] for t in split.train], seed))
+
+def _about_people(voice, split, whose, balance):
+    "How many tweets of everybody were learnt, and whether they were heard alike."
+    counts = voice.meta["counts"] | dict(train=len(split.train), characters=sum(map(len, split.train)))
+    return dict(counts=counts, people=dict(Counter(whose[t] for t in split.train)), balance=balance)
 
 # %% ../../nbs/4_training/train.ipynb #70c39087
 def prepare_training(

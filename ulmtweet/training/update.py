@@ -7,11 +7,12 @@ __all__ = ['REPLAY', 'update_split', 'update_voice']
 
 # %% ../../nbs/4_training/update.ipynb #b7c2e099
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..core import DataError, ModelError, UsageError, sha256_file
-from ..data.split import Split, split_by_time
+from ..data.split import Split, balanced, split_by_time, split_people
 from ..models.awdlstm import bits_per_character
 from ..models.voice import Voice, is_complete
 from .learner import Recipe
@@ -25,6 +26,7 @@ def update_split(
     tweets: Sequence[str], # Clean tweets, oldest first; those that the voice knows are left out
     replay: float = REPLAY, # Old tweets for each new one
     seed: int = 0, # Chooses the old ones
+    authors: Sequence[str] = (), # Who wrote each, if the voice is of several people
 ) -> Split: # Old and new tweets to train on, old and new ones to validate, new ones to test
     "What an update learns from; raises `UsageError` if the voice has no tweets, `DataError` if few are new."
     if not voice.originals:
@@ -35,15 +37,28 @@ def update_split(
     if len(new) < 10:
         raise DataError(f"{len(new)} of {len(tweets)} tweets are new to the voice {voice.name!r}; "
                         "expected 10 or more: wait for more of them")
-    fresh = split_by_time(new)
-    n_old = min(round(replay * len(fresh.train)), len(voice.learnt))
-    old = random.Random(seed).sample(voice.learnt, n_old)
+    fresh, learnt = split_by_time(new), voice.learnt
+    if voice.authors: fresh, learnt = _of_several(voice, new, dict(zip(tweets, authors)), seed)
+    n_old = min(round(replay * len(fresh.train)), len(learnt))
+    old = random.Random(seed).sample(learnt, n_old)
     return Split(old + fresh.train, _earlier_valid(voice) + fresh.valid, fresh.test)
 
 def _earlier_valid(voice):
     "What can still choose between weights: validation tweets that the voice has not learnt."
     held_out = [t for k in ("earlier_valid", "valid") for t in voice.held_out.get(k, [])]
     return [] if voice.meta.get("newest") else held_out
+
+# %% ../../nbs/4_training/update.ipynb #5882cb5b
+def _of_several(voice, new, whose, seed):
+    "The new tweets, split, and the learnt ones to draw from; raises `UsageError` if it isn't known whose they are."
+    if not whose:
+        raise UsageError(f"the voice {voice.name!r} is of several people ({', '.join(voice.meta['people'])}), and "
+                         "nothing says who wrote the new tweets; expected a column with authors")
+    fresh, learnt = split_people(new, [whose[t] for t in new]), voice.learnt
+    if not voice.meta.get("balance"): return fresh, learnt
+    whose = whose | dict(zip(_in_order(voice), voice.authors))
+    alike = lambda tweets: balanced(tweets, [whose.get(t, "") for t in tweets], seed)
+    return fresh._replace(train=alike(fresh.train)), alike(learnt)
 
 # %% ../../nbs/4_training/update.ipynb #b0daa88f
 def update_voice(
@@ -54,18 +69,20 @@ def update_voice(
     replay: float = REPLAY, # As for `update_split`
     overwrite: bool = False, # Throw away another unfinished training of the voice
     days: Sequence[str] = (), # When each tweet was written, as for `fine_tune`
+    authors: Sequence[str] = (), # Who wrote each, if the voice is of several people
     progress: Callable = lambda status: None, # As for `fine_tune`
 ) -> Voice: # In the place of the old one
     "Go on with a voice; raises as `fine_tune` does."
     old = _complete_voice(folder)
-    split = update_split(old, tweets, replay, recipe.seed)
+    split = update_split(old, tweets, replay, recipe.seed, authors)
     training = prepare_training(split, Path(folder).name, folder, None, recipe, home, progress)
     with training_lock(home, old.name, lambda whose: training.tell(f"{WAITING} {whose}")):
         if sha256_file(Path(folder)/"model.safetensors") != training.base["sha256"]:
             raise UsageError(f"the voice {old.name!r} has changed while this update waited for another training; "
                              "repeat it")
         voice = run_training(training, overwrite, cleaning=old.meta.get("cleaning"))
-        _keep_tweets(voice, old, split, dict(zip(tweets, days)) if len(days) == len(tweets) else {})
+        beside = dict(days=days, authors=authors)
+        _keep_tweets(voice, old, split, {k: dict(zip(tweets, v)) for k, v in beside.items() if len(v) == len(tweets)})
         _keep_measures(voice, old)
         return keep_voice(training, voice, home)
 
@@ -76,17 +93,19 @@ def _complete_voice(folder):
     raise ModelError(f"{folder}: voice.json does not describe a voice as `ulmtweet train` does; train it again")
 
 # %% ../../nbs/4_training/update.ipynb #eb9dd822
-def _keep_tweets(voice, old, split, written):
+def _keep_tweets(voice, old, split, beside):
     known, earlier_valid = set(old.learnt), _earlier_valid(old)
-    new = [t for t in split.train if t not in known]
+    new = [t for t in dict.fromkeys(split.train) if t not in known]
     valid = split.valid[len(earlier_valid):]
     earlier = old.held_out.get("earlier", []) + old.held_out.get("test", [])
     voice.originals = old.learnt + new
     voice.held_out = dict(valid=valid, test=split.test, earlier=earlier, earlier_valid=earlier_valid)
-    if old.days and written:
-        in_order = lambda v: v.originals + v.held_out.get("valid", []) + v.held_out.get("test", [])
-        days = dict(zip(in_order(old), old.days)) | {t: written[t] for t in new + valid + split.test}
-        voice.days = [days.get(t, "") for t in in_order(voice)]
+    for what, of_new in beside.items():
+        if not (before := getattr(old, what)): continue
+        values = of_new | dict(zip(_in_order(old), before))
+        setattr(voice, what, [values.get(t, "") for t in _in_order(voice)])
+
+def _in_order(voice): return voice.originals + voice.held_out.get("valid", []) + voice.held_out.get("test", [])
 
 # %% ../../nbs/4_training/update.ipynb #6e901465
 def _keep_measures(voice, old):
@@ -95,5 +114,7 @@ def _keep_measures(voice, old):
     voice.meta["counts"] |= dict(train=len(originals), valid=len(voice.held_out["valid"]),
                                  characters=sum(map(len, originals)))
     voice.meta["metrics"] |= dict(earlier=measure(voice), earlier_before=measure(old))
+    people = dict(Counter(voice.authors[:len(originals)]))
+    voice.meta |= dict(people=people, balance=old.meta.get("balance", False)) if people else {}
     this = {k: old.meta[k] for k in ("created", "base", "counts", "metrics")}
     voice.meta["history"] = [*old.meta.get("history", []), this]
