@@ -6,6 +6,7 @@ import pytest
 
 from conftest import SAMPLE, failed, run
 from kills import equal, outcome
+from ulmtweet.core import DataError
 from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.people import of_several
 from ulmtweet.data.sources import read_tweets
@@ -39,16 +40,16 @@ def several(tmp_path_factory, tiny):
 def test_each_is_heard_alike_and_only_where_it_is_learnt(several, monkeypatch):
     home, said = several
     voice, heard = Voice.load(home/"voices"/"house"), []
-    assert "ada: 224 tweets\n" in said and "Bo: 64 tweets, each heard 3.5 times\n" in said, said
-    assert voice.meta["people"] == {"ada": 178, "Bo": 50} and voice.meta["counts"]["train"] == 228
+    assert "ada: 224 tweets\n" in said and "Bo!: 64 tweets, each heard 3.5 times\n" in said, said
+    assert voice.meta["people"] == {"ada": 178, "Bo!": 50} and voice.meta["counts"]["train"] == 228
     monkeypatch.setattr(train, "prepare_training", lambda split, *args: heard.append(split) or 1 / 0)
     tweets, _ = of_several(clean_tweets(read_tweets(home/"house.csv"))[0])
     with pytest.raises(ZeroDivisionError):
         train.fine_tune(tweets.text.tolist(), "x", authors=tweets.author.tolist(), balance=True)
     whose, [split] = dict(zip(tweets.text, tweets.author)), heard
-    assert Counter(whose[t] for t in split.train) == {"ada": 178, "Bo": 178}
-    assert set(Counter(t for t in split.train if whose[t] == "Bo").values()) == {3, 4}
-    own = [split_by_time(tweets.text[tweets.author == name]) for name in ("ada", "Bo")] # an independent answer
+    assert Counter(whose[t] for t in split.train) == {"ada": 178, "Bo!": 178}
+    assert set(Counter(t for t in split.train if whose[t] == "Bo!").values()) == {3, 4}
+    own = [split_by_time(tweets.text[tweets.author == name]) for name in ("ada", "Bo!")] # an independent answer
     for part in ("valid", "test"):
         asked = getattr(split, part)
         assert sorted(asked) == sorted(sum((getattr(s, part) for s in own), [])) and len(asked) == len({*asked})
@@ -77,15 +78,17 @@ def test_it_learns_new_tweets_of_several(several, tmp_path):
     home, _ = several
     new = household(tmp_path/"new.csv", slice(320, 420))
     voice, tweets = Voice.load(home/"voices"/"house"), clean_tweets(read_tweets(new))[0]
-    whose = dict(zip(tweets.text, tweets.author.str.strip("@!").str.casefold()))
+    whose = dict(zip(tweets.text, tweets.author.str.strip("@").str.casefold()))
     named = tweets[tweets.author != ""]
     split = update_split(voice, named.text.tolist(), authors=[whose[t] for t in named.text])
     fresh = Counter(whose[t] for t in split.train if t in whose)
     known = dict(zip(voice.originals + voice.held_out["valid"], voice.authors))
     old = Counter(known[t] for t in split.train if t in known)
-    assert fresh["ada"] == fresh["bo"] == 56 and 0.6 < old["ada"] / old["Bo"] < 1.6, (fresh, old)
+    assert fresh["ada"] == fresh["bo!"] == 56 and 0.6 < old["ada"] / old["Bo!"] < 1.6, (fresh, old)
     plain = tmp_path/"plain.txt"
     plain.write_text("\n".join(tweets.text), encoding="utf-8")
+    with pytest.raises(DataError, match="of each person too few"):
+        update_split(voice, [f"tweet {i}" for i in range(10)], authors=[str(i % 5) for i in range(10)])
     assert "who wrote" in failed(run("update", plain, "--voice", "house", home=home), 2)
     done = run("update", new, "--voice", "house", "--lr", "0.01", "--epochs", "1", home=home)
     after = Voice.load(home/"voices"/"house")
@@ -93,7 +96,7 @@ def test_it_learns_new_tweets_of_several(several, tmp_path):
     assert after.originals == voice.learnt + [t for t in dict.fromkeys(split.train) if t in whose]
     in_order = after.originals + after.held_out["valid"] + after.held_out["test"]
     assert len(after.authors) == len(after.days) == len(in_order)
-    assert {*after.authors[-len(split.test):]} == {"ada", "Bo"} and "" not in after.authors
+    assert {*after.authors[-len(split.test):]} == {"ada", "Bo!"} and "" not in after.authors
 
 
 def test_what_does_not_belong_together(several, tmp_path):

@@ -242,7 +242,7 @@ def update(
     Example: ulmtweet update new_export.csv --voice juno
     """
     from ulmtweet.data.clean import CleanOptions, clean_tweets
-    from ulmtweet.data.people import author_names, days_of
+    from ulmtweet.data.people import authors_of, days_of
     from ulmtweet.data.sources import read_tweets
     from ulmtweet.models.voice import Voice
     from ulmtweet.training.learner import Recipe
@@ -253,7 +253,7 @@ def update(
     tweets, report = clean_tweets(tweets, CleanOptions(**about.get("cleaning") or {}))
     say_report(report)
     if several := about.get("people") and tweets.author.any():
-        tweets = tweets.assign(author=author_names(tweets))
+        tweets = tweets.assign(author=authors_of(tweets, about["people"]))
         tweets = tweets[tweets.author != ""]
     with watched_training(folder.name, home, track) as progress:
         updated = update_voice(tweets.text.tolist(), folder, Recipe(lr=lr, epochs=epochs, seed=seed), home,

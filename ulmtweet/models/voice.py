@@ -202,7 +202,7 @@ def _load_model(shape, tokenizer, folder):
 # %% ../../nbs/2_models/voice.ipynb #07f4a5d0
 CARD = """# {name}
 
-A language model that imitates the tweets of one person, made with ulmtweet. \
+A language model that imitates the tweets of {whose}, made with ulmtweet. \
 **Everything it writes is generated.** No text from it is a statement of that person.
 
 | | |
@@ -278,7 +278,8 @@ def model_card(
     metrics, lora = meta["metrics"], meta["architecture"].get("lora")
     bits = lambda m: f"{m['bits_per_character']:.2f}" if m else "not measured (it had no base)"
     return CARD.format(
-        name=meta["name"], base=base_in_words(meta["base"]), network=network_in_words(meta),
+        name=meta["name"], base=base_in_words(meta["base"]),
+        whose=f"{len(meta['people'])} people" if meta.get("people") else "one person", network=network_in_words(meta),
         learnt=learnt_in_words(meta), after=bits(metrics["test"]), before=bits(metrics["before"]),
         learnt_at_the_end=", which it learnt at the end" if meta.get("newest") else "",
         limits=" " + WEB if is_transformer(meta) else KIND_LIMITS[meta["tokens"]],

@@ -39,6 +39,8 @@ def update_split(
                         "expected 10 or more: wait for more of them")
     fresh, learnt = split_by_time(new), voice.learnt
     if voice.authors: fresh, learnt = _of_several(voice, new, dict(zip(tweets, authors)), seed)
+    if not (fresh.train and fresh.valid):
+        raise DataError(f"of each person too few tweets are new to the voice {voice.name!r}; wait for more of them")
     n_old = min(round(replay * len(fresh.train)), len(learnt))
     old = random.Random(seed).sample(learnt, n_old)
     return Split(old + fresh.train, _earlier_valid(voice) + fresh.valid, fresh.test)
@@ -57,7 +59,9 @@ def _of_several(voice, new, whose, seed):
     fresh, learnt = split_people(new, [whose[t] for t in new]), voice.learnt
     if not voice.meta.get("balance"): return fresh, learnt
     whose = whose | dict(zip(_in_order(voice), voice.authors))
-    alike = lambda tweets: balanced(tweets, [whose.get(t, "") for t in tweets], seed)
+    def alike(tweets):
+        known = [t for t in tweets if whose.get(t)]
+        return balanced(known, [whose[t] for t in known], seed)
     return fresh._replace(train=alike(fresh.train)), alike(learnt)
 
 # %% ../../nbs/4_training/update.ipynb #b0daa88f
