@@ -130,12 +130,15 @@ def test_something_else_is_not_replaced(hub, command):
 
 
 def test_a_space_is_the_page(hub, command, home):
-    assert command("push", "small", "ada/writes", "--space", "--bare").exit_code == 0
+    done = command("push", "small", "ada/writes", "--space", "--bare")
+    assert done.exit_code == 0 and "guessed" not in done.stderr
     space = hub.repos["spaces/ada/writes"]
     assert space["sdk"] == "static" and space["private"] and space["files"].keys() == {"index.html", "README.md"}
     voice = Voice.load(home/"voices"/"small")
     assert space["files"]["index.html"].decode() == share_page(voice, bare=True)
     assert 'sdk: "static"' in space["files"]["README.md"].decode()
+    done = command("push", "small", "ada/writes", "--space")
+    assert done.exit_code == 0 and "a guessed tweet can be confirmed; --bare" in done.stderr.splitlines()[0]
 
 
 PUSHES = [
