@@ -130,12 +130,15 @@ def test_something_else_is_not_replaced(hub, command):
 
 
 def test_a_space_is_the_page(hub, command, home):
-    assert command("push", "small", "ada/writes", "--space", "--bare").exit_code == 0
+    done = command("push", "small", "ada/writes", "--space", "--bare")
+    assert done.exit_code == 0 and "guessed" not in done.stderr
     space = hub.repos["spaces/ada/writes"]
     assert space["sdk"] == "static" and space["private"] and space["files"].keys() == {"index.html", "README.md"}
     voice = Voice.load(home/"voices"/"small")
     assert space["files"]["index.html"].decode() == share_page(voice, bare=True)
     assert 'sdk: "static"' in space["files"]["README.md"].decode()
+    done = command("push", "small", "ada/writes", "--space")
+    assert done.exit_code == 0 and "a guessed tweet can be confirmed; --bare" in done.stderr.splitlines()[0]
 
 
 PUSHES = [
@@ -205,6 +208,33 @@ def test_a_voice_that_is_there_is_kept(sent, command, home, tmp_path):
     assert told == sorted(told) and told[-1] == 1
     assert not Voice.load(tmp_path/"voices"/"juno").originals
     assert [p.name for p in (tmp_path/"voices").iterdir()] == ["juno"]
+
+
+def test_a_training_beside_a_pull(sent, command, tmp_path):
+    "What somebody else makes meanwhile is kept, finished or not; who is about to write it is waited for."
+    target, unfinished = tmp_path/"voices"/"juno", tmp_path/"voices"/".juno.12345678.tmp"
+    unfinished.mkdir(parents=True)
+    def made(share): target.mkdir(exist_ok=True)
+    with pytest.raises(UsageError, match="there is a voice 'juno' already"):
+        pull.pull_voice("ada/juno", home=tmp_path, progress=made)
+    assert {p.name for p in target.parent.iterdir()} == {"juno", unfinished.name} and not [*target.iterdir()]
+    training, told = FileLock(tmp_path/"training.lock"), []
+    def waiting(whose):
+        told.append((whose, unfinished.exists()))
+        training.release()
+    with training: pull.pull_voice("ada/juno", home=tmp_path, overwrite=True, waiting=waiting)
+    assert told == [("another training", True)] and Voice.load(target).meta["counts"]["train"]
+
+
+@pytest.mark.parametrize("wrong, says", [
+    (dict(created="9999-01-01T00:00:00Z"), "can't be"), (dict(advice=["\x1b]0;owned\x07"]), "invisible characters"),
+    (dict(architecture=dict(lora=dict(base=dict(name="hf:eve/other@0123")))), "hf download eve/other --revision 0123"),
+    (dict(base=dict(name="hf:/etc")), "no base that others have")])
+def test_a_description_that_would_deceive(sent, command, tmp_path, wrong, says):
+    files = sent.repos["ada/juno"]["files"]
+    files["voice.json"] = json.dumps(json.loads(files["voice.json"]) | wrong).encode()
+    assert says in refused(command("pull", "ada/juno", home=tmp_path/"home"), 4)
+    assert not [*(tmp_path/"home").glob("voices/*")] and not [line for line in sent.log if "model.safetensors" in line]
 
 
 def test_a_full_disk_and_another_pull(sent, command, tmp_path, monkeypatch):

@@ -38,6 +38,9 @@ def push(voice: Annotated[str, typer.Argument(help="Name or folder of a voice.")
          public: Public = False, space: Space = False, bare: Bare = False, as_json: Json = False, home: Home = None):
     """Send a voice to the Hugging Face Hub, without the person's tweets.
 
+    A voice of whole words has the words that they used twice or more; a Space without --bare the words that they
+    used, and hashes with which a guessed tweet can be confirmed.
+
     Log in once with `hf auth login`, or set HF_TOKEN.
 
     Example: ulmtweet push juno ada/juno
@@ -45,11 +48,13 @@ def push(voice: Annotated[str, typer.Argument(help="Name or folder of a voice.")
     Example: ulmtweet push juno ada/juno-writes --space --public
     """
     from ulmtweet.models.voice import find_voice
-    from ulmtweet.sharing.push import named_repo, push_files, pushed_files, space_files
+    from ulmtweet.sharing.push import named_repo, push_files, pushed_files, space_files, words_that_go
     if bare and not space: raise UsageError("--bare is about the page; use it with --space")
     repo, _ = named_repo(repo)
     loaded = named_voice(find_voice(voice, home))
     files = space_files(loaded, bare) if space else pushed_files(loaded, repo)
+    told = words_that_go(loaded, space, bare)
+    if told and not as_json: say(told)
     with moving_bar("Sending") as progress: pushed = push_files(repo, files, space, public, progress)
     print_pushed(pushed, loaded.name, as_json)
 
@@ -67,6 +72,7 @@ def pull(repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The rep
     Example: ulmtweet pull ada/juno --name juno
     """
     from ulmtweet.sharing.pull import pull_voice
-    with moving_bar("Fetching") as progress: folder = pull_voice(repo, name, home, overwrite, progress)
+    waiting = lambda whose: say(f"waiting for {whose}")
+    with moving_bar("Fetching") as progress: folder = pull_voice(repo, name, home, overwrite, progress, waiting)
     if as_json: return print_json(dict(voice=folder.name, folder=str(folder), repo=repo))
     say(f"the voice {folder.name} is here; try: ulmtweet predict --voice {folder.name}")

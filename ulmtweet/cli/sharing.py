@@ -16,7 +16,8 @@ from .frame import Home, Json, VoiceArgument, app, named_voice, print_json, say
 # %% ../../nbs/7_doors/sharing.ipynb #6b3eda68
 Page = Annotated[Optional[Path], typer.Option(help="The file, .html [default: the voice's name, in this folder].")]
 Bare = Annotated[bool, typer.Option(
-    "--bare", help="Leave out the words that the person used, and what finds copies; words may then be invented.")]
+    "--bare", help="Leave out the words that the person used, and the hashes that find copies and can confirm "
+                   "a guessed tweet; words may then be invented.")]
 
 # %% ../../nbs/7_doors/sharing.ipynb #cd721ae0
 @app.command()

@@ -7,22 +7,30 @@ __all__ = ['voice_names', 'register_models', 'open_voice', 'VoiceModel']
 
 # %% ../../nbs/6_sharing/plugin.ipynb #21cdf3ed
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 
 import llm
 from pydantic import Field
 
-from ..core import UsageError, voices_folder
+from ..core import ModelError, UlmtweetError, UsageError, read_json, voices_folder
 
 # %% ../../nbs/6_sharing/plugin.ipynb #2c261cb2
+def _found() -> Iterator[str]:
+    for path in voices_folder().glob("[!.]*/voice.json"):
+        with suppress(ModelError):
+            if read_json(path).get("kind") == "voice": yield path.parent.name
+
 def voice_names() -> list[str]: # In order of the alphabet
-    "The voices in the home folder, by their folders' names."
-    return sorted(path.parent.name for path in voices_folder().glob("[!.]*/voice.json"))
+    "The voices in the home folder, by their folders' names; bases and damaged ones are left out."
+    return sorted(_found())
 
 @llm.hookimpl
 def register_models(register):
-    "Called by `llm` at its start."
-    for name in voice_names(): register(VoiceModel(name))
+    "Called by `llm` at its start, which errors of ours must not end."
+    with suppress(UlmtweetError, OSError):
+        for name in voice_names(): register(VoiceModel(name))
 
 @lru_cache(1)
 def open_voice(

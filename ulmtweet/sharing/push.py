@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SAID', 'SAID_OF_STAGES', 'LICENSES', 'ON_THE_HUB', 'LANGUAGES', 'INSIDE', 'TIMEOUT', 'pushed_meta', 'base_on_hub',
            'base_license', 'written_in', 'card_head', 'as_yaml', 'pushed_card', 'pushed_files', 'space_files',
-           'patient_client', 'named_repo', 'push_files']
+           'words_that_go', 'patient_client', 'named_repo', 'push_files']
 
 # %% ../../nbs/6_sharing/push.ipynb #a21d1c4c
 import contextlib, hashlib, io, json, re, warnings
@@ -16,7 +16,7 @@ from ..core import ModelError, UsageError, sha256_file
 from ..data.describe import guess_language, split_signs, words_of
 from ..models.hub import LOG_IN, client_reason, hub_client, hub_errors, repo_name
 from ..models.voice import NEEDED, Voice, is_complete, model_card
-from .html import share_page
+from .html import person_data, share_page
 
 # %% ../../nbs/6_sharing/push.ipynb #200daf03
 SAID = ("format", "kind", "name", "created", "base", "parameters", "architecture", "tokens", "recipe", "counts",
@@ -145,6 +145,19 @@ def space_files(
     head = dict(title=voice.name, sdk="static", pinned=False) | (dict(license=license) if license else {})
     about = f"\n# {voice.name}\n\nA parody that writes in the browser. **Everything it writes is generated.**\n"
     return {"index.html": share_page(voice, bare).encode(), "README.md": (as_yaml(head) + about).encode()}
+
+# %% ../../nbs/6_sharing/push.ipynb #f3c43f40
+def words_that_go(
+    voice: Voice, # From a folder
+    space: bool = False, # Whether its page goes, and not the voice
+    bare: bool = False, # As for `share_page`
+) -> str | None: # A sentence; None where no words go
+    "What of the person's words goes to the Hub beside the weights."
+    if not space and voice.tokenizer.kind == "word":
+        return "the tokeniser goes too, with every word that the person used twice or more"
+    if space and person_data(voice, bare)["words"] is not None:
+        return ("the words that the person used go too, and hashes with which a guessed tweet can be confirmed; "
+                "--bare leaves both out")
 
 # %% ../../nbs/6_sharing/push.ipynb #8a077540
 TIMEOUT = 30 # seconds without an answer
