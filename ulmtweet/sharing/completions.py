@@ -6,7 +6,7 @@
 __all__ = ['SAYS_SO', 'MOST', 'MOST_N', 'FIELDS', 'NEUTRAL', 'SAMPLING', 'KEPT', 'GONE', 'LATE', 'MOST_BYTES', 'PATIENCE',
            'LOOPBACK', 'MOST_WAITING', 'Refusal', 'plain', 'answer', 'refusal_of', 'check_fields', 'Asked',
            'understand', 'added_texts', 'shortened', 'token_scores', 'log_probabilities', 'Voices', 'model_data',
-           'arrivals', 'written_choices', 'head', 'usage', 'whole_answer', 'streamed_answer', 'read_body',
+           'in_time', 'arrivals', 'written_choices', 'head', 'usage', 'whole_answer', 'streamed_answer', 'read_body',
            'check_sender', 'Server', 'completions_app']
 
 # %% ../../nbs/6_sharing/completions.ipynb #8876358f
@@ -266,6 +266,17 @@ def model_data(
     "A voice as the protocol lists models."
     return dict(id=name, object="model", created=_changed(folder) // 10**9, owned_by="ulmtweet")
 
+# %% ../../nbs/6_sharing/completions.ipynb #cd6be863
+@asynccontextmanager
+async def in_time(
+    until: float, # Time of the loop
+):
+    "Raise `Refusal` where it takes longer."
+    try:
+        async with asyncio.timeout_at(until): yield
+    except TimeoutError:
+        raise Refusal(504, "it takes too long; ask for fewer tweets, or later", code="timeout") from None
+
 # %% ../../nbs/6_sharing/completions.ipynb #18e1c18d
 GONE, LATE = "gone", "late"
 
@@ -434,7 +445,7 @@ class Server:
         local: bool = True, # Whether only this computer may ask
     ):
         self.voices, self.writer, self.seconds, self.local, self.waiting = voices, writer, seconds, local, 0
-        self.lock = asyncio.Lock() # a voice is read once
+        self.reading = {} # tasks by names of voices; each voice is read once
 
 @patch
 async def models(self: Server, request: Request) -> Response:
@@ -446,6 +457,17 @@ async def models(self: Server, request: Request) -> Response:
     if name in listed: return answer(model_data(name, listed[name]))
     raise Refusal(404, f"there is no voice {plain(name)}", "model", "model_not_found")
 
+# %% ../../nbs/6_sharing/completions.ipynb #5ac7faef
+@patch
+async def opened(self: Server,
+    name: str, # Of a voice
+) -> OpenVoice:
+    "As `Voices.open`, in a thread."
+    if name not in self.reading:
+        self.reading[name] = asyncio.create_task(asyncio.to_thread(self.voices.open, name))
+        self.reading[name].add_done_callback(lambda _: self.reading.pop(name))
+    return await asyncio.shield(self.reading[name])
+
 # %% ../../nbs/6_sharing/completions.ipynb #3cd05063
 @patch
 async def completions(self: Server, request: Request) -> Response:
@@ -453,7 +475,7 @@ async def completions(self: Server, request: Request) -> Response:
     until = asyncio.get_running_loop().time() + self.seconds
     check_sender(request, self.local)
     asked = understand(await read_body(request))
-    async with self.lock: opened = await asyncio.to_thread(self.voices.open, asked.model)
+    async with in_time(until): opened = await self.opened(asked.model)
     arriving = self._counted(asked, arrivals(asked, opened, self.writer, request.receive, until))
     if self.waiting + asked.tweets > MOST_WAITING:
         raise Refusal(429, f"{self.waiting:,} tweets are waited for already; try again later", code="busy")
