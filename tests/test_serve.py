@@ -225,6 +225,23 @@ def test_time_and_line_have_an_end(served_home, monkeypatch):
         assert late.waiting == 0
 
 
+@pytest.mark.parametrize("spec", ["2.3", "2.4"]) # starlette sends in another way
+def test_who_does_not_read_is_not_waited_for(served_home, monkeypatch, spec):
+    monkeypatch.setattr(completions, "LAST_WORD", 0.2)
+    body, waited = json.dumps(ASK | dict(n=3, stream=True)).encode(), []
+    messages = [dict(type="http.request", body=body)]
+    async def receive(): return messages.pop() if messages else await asyncio.Event().wait()
+    async def send(message):
+        waited.append(late.waiting)
+        if message.get("body"): await asyncio.Event().wait()
+    scope = dict(type="http", method="POST", path="/v1/completions", query_string=b"", asgi=dict(spec_version=spec),
+                 headers=[(b"host", b"localhost"), (b"content-type", b"application/json")])
+    with Writer() as writer:
+        late = Server(Voices(home=served_home), writer, seconds=3)
+        late.voices.open("small") # which takes its time
+        asyncio.run(asyncio.wait_for(completions_app(late)(scope, receive, send), 20))
+    assert waited == [0, 3] and late.waiting == 0
+
 def test_many_clients_get_what_each_would_get_alone(server, voice):
     clients = 50
     beginnings = ["", "The van", "@til", "日本", "It's my fault", "A", "Why", "I", "The rain", "#", "🚀", "No",

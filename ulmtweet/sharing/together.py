@@ -122,6 +122,7 @@ def place(self: Batch):
     if here: self.seats.sit(free[:len(here)], [r.asked for r in here])
     if behind: self._bring_chairs(behind)
     if left: self._carry_away(left)
+    if not self.rows: self.seats = None # its memory gets free
 
 # %% ../../nbs/6_sharing/together.ipynb #5fcd56e8
 @patch
