@@ -10,7 +10,7 @@ from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.generation.bulk import write_tweets
 from ulmtweet.generation.engine import Sampling
-from ulmtweet.generation.topics import said, topics_of
+from ulmtweet.generation.topics import topics_of
 from ulmtweet.models.bases import load_base
 from ulmtweet.models.voice import Voice
 
