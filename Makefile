@@ -20,9 +20,9 @@ demo: setup
 	$(BIN)/ulmtweet demo
 	@echo 'Open the page with: $(BIN)/streamlit run app.py'
 
-# three processes also on two cores, since many tests wait for something
+# three processes also on two cores, since many checks wait for something
 test: setup
-	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --do-print --n-workers 2 $(if $(SLOW),--flags slow)
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --do-print --n-workers 3 $(if $(SLOW),--flags slow)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -vv -n 3 --dist worksteal $(if $(SLOW),-m "slow or not slow")
 
 bench: setup # what the files in bench/ need; each of them says how it is run, and how long it takes

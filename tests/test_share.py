@@ -250,7 +250,8 @@ def naive_copy(text, tweets):
 @pytest.mark.slow
 @pytest.mark.parametrize("temperature, n", [(0.8, 100), (1.6, 50)])
 def test_same_tweets(writer, shared, rounded, temperature, n):
-    prompts = [clean_prompt(BEGINNINGS[i % len(BEGINNINGS)]) for i in range(n)]
+    known = [" ".join(tweet.split()[:6]) for tweet in shared[1].learnt[:5]] # copies, so that there are some
+    prompts = [clean_prompt(p) for p in [*known, *(BEGINNINGS[i % len(BEGINNINGS)] for i in range(n - len(known)))]]
     found, ties, copied = writer.evaluate(WRITE, [prompts, 7, temperature]), 0, 0
     sampling = Sampling(temperature, max_copied=1.) # copies are looked at by themselves
     asked, sieve = [request(rounded.tokenizer, i, p) for i, p in enumerate(prompts)], Sieve(rounded, sampling)
@@ -266,7 +267,7 @@ def test_same_tweets(writer, shared, rounded, temperature, n):
             assert (js["kept"]["copied"] or dict(words=0))["words"] == words
             copied += words > 0
         else: assert not tweet or naive_copy(tweet.text, shared[1].learnt) or tweet.text in shared[1].learnt
-    assert ties <= n / 20 and (copied or temperature > 1), (ties, copied)
+    assert ties <= n / 20 and copied, (ties, copied)
 
 
 @pytest.mark.slow
