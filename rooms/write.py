@@ -171,11 +171,12 @@ class Drafts:
 
 def write_tweets(voice: Voice, asked: Asked, meta: dict) -> list[Tweet]:
     "The tweets asked for, shown while they come."
-    request, judge = (voice, asked.prompt, asked.n, asked.sampling, asked.seed), open_judge(meta)
+    request, live = (voice, asked.prompt, asked.n, asked.sampling, asked.seed), asked.live or is_transformer(meta)
+    judge = None if live else open_judge(meta) # a transformer's drafts take a minute
     line = st.empty()
     with turn(place=line):
         line.empty()
-        return write_now(request, judge, asked.live or is_transformer(meta)) # whose drafts take a minute
+        return write_now(request, judge, live)
 
 
 def write_now(request: tuple, judge, live: bool) -> list[Tweet]:

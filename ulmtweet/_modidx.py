@@ -1965,6 +1965,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'ulmtweet.sharing.html.inline_json': ('6_sharing/html.html#inline_json', 'ulmtweet/sharing/html.py'),
                                        'ulmtweet.sharing.html.is_matrix': ('6_sharing/html.html#is_matrix', 'ulmtweet/sharing/html.py'),
                                        'ulmtweet.sharing.html.is_plain': ('6_sharing/html.html#is_plain', 'ulmtweet/sharing/html.py'),
+                                       'ulmtweet.sharing.html.other_kind': ('6_sharing/html.html#other_kind', 'ulmtweet/sharing/html.py'),
                                        'ulmtweet.sharing.html.packed_weights': ( '6_sharing/html.html#packed_weights',
                                                                                  'ulmtweet/sharing/html.py'),
                                        'ulmtweet.sharing.html.pattern_data': ( '6_sharing/html.html#pattern_data',

@@ -368,11 +368,11 @@ def add(self: Seats,
 @patch
 def _become(self: Seats, rows):
     "The batch of some of its rows; one may come several times."
+    self.spelt = [self.spelt[i] for i in rows]
     rows = torch.tensor(rows, dtype=torch.long)
     for name in ("ids", "prompt_len", "place", "index", "ends_word", "nats", "uniform"):
         setattr(self, name, getattr(self, name)[rows])
     self.state = self.model.keep(self.state, rows)
-    self.spelt = [self.spelt[i] for i in rows.tolist()]
 
 # %% ../../nbs/3_generation/engine.ipynb #fd115cbd
 @patch

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['LARGEST', 'RUN', 'INSIDE', 'INSIDE_BARE', 'OFFLINE', 'MODULES', 'SHAREABLE', 'rounded_rows', 'is_matrix',
            'rounded_voice', 'packed_weights', 'as_text', 'is_plain', 'token_data', 'pattern_data', 'run_hash',
-           'copy_hashes', 'person_data', 'card_data', 'program', 'inline_json', 'policy', 'check_shareable',
-           'share_page', 'save_page']
+           'copy_hashes', 'person_data', 'card_data', 'program', 'inline_json', 'policy', 'other_kind',
+           'check_shareable', 'share_page', 'save_page']
 
 # %% ../../nbs/6_sharing/html.ipynb #9d8a77fe
 import base64, hashlib, html, json, re, sys, zlib
@@ -175,15 +175,20 @@ def policy(
 SHAREABLE = ("one HTML file can hold an AWD-LSTM that writes pieces of words, such as "
              "`ulmtweet train FILE --base en` makes")
 
+def other_kind(
+    voice: Voice, # Any
+) -> str | None: # In words; None for an `AWDLSTM` over pieces of words
+    "What a voice is, if it is none of those that can leave without PyTorch."
+    if not isinstance(voice.model, AWDLSTM): return "a transformer"
+    if voice.tokenizer.kind != "subword": return f"a network over {voice.tokenizer.kind}s"
+
 def check_shareable(
     voice: Voice, # Any
 ):
     "Raise `ModelError` unless the voice can become a page."
-    tokenizer, found = voice.tokenizer, None
-    if not isinstance(voice.model, AWDLSTM): found = "a transformer"
-    elif tokenizer.kind != "subword": found = f"a network over {tokenizer.kind}s"
-    elif not is_plain(tokenizer): found = "a network over pieces of another kind"
-    elif not is_complete(voice.meta): found = "a base, or was not made by `ulmtweet train`"
+    found = other_kind(voice)
+    if not found and not is_plain(voice.tokenizer): found = "a network over pieces of another kind"
+    if not found and not is_complete(voice.meta): found = "a base, or was not made by `ulmtweet train`"
     if found: raise ModelError(f"the voice {voice.name} is {found}; {SHAREABLE}")
 
 # %% ../../nbs/6_sharing/html.ipynb #07f9d96b

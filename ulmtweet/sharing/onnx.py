@@ -15,6 +15,7 @@ from torch import Tensor, cat, nn
 from ..core import ModelError, UsageError, atomic_folder
 from ..models.awdlstm import AWDLSTM
 from ..models.voice import Voice
+from .html import other_kind
 
 # %% ../../nbs/6_sharing/onnx.ipynb #47824bcc
 def in_onnx_order(
@@ -123,10 +124,7 @@ def check_exportable(
     voice: Voice, # Any
 ):
     "Raise `ModelError` unless ONNX can hold the voice, and `tokenizers` read its tokeniser."
-    found = None
-    if not isinstance(voice.model, AWDLSTM): found = "a transformer"
-    elif voice.tokenizer.kind != "subword": found = f"a network over {voice.tokenizer.kind}s"
-    if found: raise ModelError(f"the voice {voice.name} is {found}; {EXPORTABLE}")
+    if found := other_kind(voice): raise ModelError(f"the voice {voice.name} is {found}; {EXPORTABLE}")
 
 def save_onnx(
     voice: Voice, # From `Voice.load`
