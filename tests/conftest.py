@@ -1,10 +1,12 @@
-import json, multiprocessing, os, signal, subprocess, sys, tempfile
+import json, multiprocessing, os, signal, subprocess, sys, tempfile, time
+from contextlib import suppress
 from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT/"ulmtweet"/"assets"/"sample_tweets.csv"
@@ -58,6 +60,30 @@ def run(*args, home=None, stdin="", env=(), timeout=600):
         return subprocess.CompletedProcess(args, process.exitcode, *(p.read_text(encoding="utf-8") for p in streams[1:]))
 
 
+class Started:
+    "A command under way in such a process, and what it has said on standard error."
+    def __init__(self, *args, **env):
+        self.file = tempfile.NamedTemporaryFile("w+", encoding="utf-8")
+        self.process = begin(*args, streams=(os.devnull, os.devnull, self.file.name), **env)
+        self.pid = self.process.pid
+
+    @property
+    def said(self): return Path(self.file.name).read_text(encoding="utf-8")
+
+    def wait_for(self, happens):
+        "Wait until something happens while the command lives; what it is."
+        while not (found := happens()):
+            assert self.process.is_alive(), self.said
+            time.sleep(0.01)
+        return found
+
+    def end(self, sign):
+        "Send a signal; the exit code."
+        with suppress(ProcessLookupError): os.kill(self.pid, sign) # it may have come to its end
+        self.process.join(60)
+        return self.process.exitcode
+
+
 def failed(done, code):
     "Whether a command ended with an exit code, one line of error and no traceback."
     lines = done.stderr.strip().splitlines()
@@ -100,10 +126,13 @@ def tiny(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory, few_tweets):
-    "A home folder with one small voice, trained by the command."
-    home = tmp_path_factory.mktemp("home")
-    done = run("train", few_tweets, "--name", "small", "--lr", "5e-3", "--epochs", "3", "--json", home=home)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["name"] == "small"
+def home(tmp_path_factory, few_tweets, worker_id):
+    "A home folder with one small voice, trained by the command, once for all processes that tests run in."
+    folder = tmp_path_factory.getbasetemp()
+    home = (folder if worker_id == "master" else folder.parent)/"home"
+    with FileLock(f"{home}.lock"):
+        if not (home/"voices"/"small").exists():
+            done = run("train", few_tweets, "--name", "small", "--lr", "5e-3", "--epochs", "3", "--json", home=home)
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["name"] == "small"
     return home

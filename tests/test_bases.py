@@ -1,12 +1,12 @@
 "Making bases, downloading fastai's, and going on with a voice: real processes, real kills, a real server."
-import hashlib, http.server, io, json, os, pickle, random, signal, subprocess, sys, tarfile, threading, time
+import hashlib, http.server, io, json, os, pickle, random, signal, subprocess, sys, tarfile, threading
 
 import pytest
 import torch
 from fastai.text.models import AWD_LSTM, awd_lstm_lm_config, get_language_model
 from safetensors.torch import load_file
 
-from conftest import PROGRAM, SAMPLE, failed, run
+from conftest import SAMPLE, Started, failed, run
 from ulmtweet.core import ModelError, NetworkError, set_seed
 from ulmtweet.models.bases import Download, fetch_wt103
 from ulmtweet.models.tokens import MARKS
@@ -25,28 +25,28 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    "A base whose pretraining nobody stopped."
+    folder = tmp_path_factory.mktemp("bases")/"straight"
+    pretrain(folder, "--epochs", "6")
+    return folder
+
+
 @pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
-def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path, sign):
-    straight = pretrain(tmp_path/"straight", "--epochs", "6")
-    command = [str(PROGRAM), "pretrain", str(SAMPLE), "--out", str(tmp_path/"stopped"), *SMALL, "--epochs", "6"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    work = tmp_path/".stopped.training"
-    if sign == signal.SIGKILL:
-        while not checkpoint_files(work) and process.poll() is None:
-            time.sleep(0.02)
-    else:
-        # after the first validation
-        while "bits per character" not in process.stderr.readline() and process.poll() is None:
-            pass
-    process.send_signal(sign)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == (130 if sign == signal.SIGINT else -9), said
-    assert 0 < load_checkpoint(work).state["step"] and not (tmp_path/"stopped").exists()
-    went_on = run(*command[1:])
+def test_a_stopped_pretraining_goes_on_to_the_same_weights(straight, tmp_path, sign):
+    stopped, work = tmp_path/"stopped", tmp_path/".stopped.training"
+    command = ["pretrain", SAMPLE, "--out", stopped, *SMALL, "--epochs", "6"]
+    process = Started(*command)
+    if sign == signal.SIGKILL: process.wait_for(lambda: checkpoint_files(work))
+    else: process.wait_for(lambda: "bits per character" in process.said) # after the first validation
+    assert process.end(sign) == (130 if sign == signal.SIGINT else -9), process.said
+    assert 0 < load_checkpoint(work).state["step"] and not stopped.exists()
+    went_on = run(*command)
     assert went_on.returncode == 0, went_on.stderr
-    logs = [json.loads((tmp_path/name/"voice.json").read_text())["log"] for name in ("straight", "stopped")]
+    logs = [json.loads((folder/"voice.json").read_text())["log"] for folder in (straight, stopped)]
     assert logs[0] == logs[1]
-    assert same(load_file(tmp_path/"stopped"/"model.safetensors"), straight)
+    assert same(*(load_file(folder/"model.safetensors") for folder in (straight, stopped)))
 
 
 @pytest.mark.slow

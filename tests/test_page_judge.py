@@ -197,7 +197,8 @@ def hostile(own):
     "A home with a voice whose tweets, report and card want to be more than text."
     folder = own/"voices"/"small"
     tweets = read_json(folder/"originals.json")
-    tweets["test"][:len(HOSTILE)] = HOSTILE
+    tweets["test"] = HOSTILE + tweets["test"][:2] # for one game
+    tweets["days"] = tweets["days"][:sum(len(tweets[part]) for part in ("tweets", "valid", "test"))]
     write_json(folder/"originals.json", tweets)
     write_json(folder/"report.json", hostile_report())
     (folder/"card.md").write_text("\n\n".join(HOSTILE))

@@ -43,5 +43,5 @@ def test_sessions_that_have_ended_leave_nothing_behind(home):
         def memory_after(n):
             for _ in range(n): assert opened(address)
             return psutil.Process(process.pid).memory_info().rss
-        before = memory_after(60)
-        assert memory_after(20 * SESSIONS) <= 1.1 * before
+        before = memory_after(40)
+        assert memory_after(15 * SESSIONS) <= 1.1 * before

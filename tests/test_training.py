@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from conftest import PROGRAM, SAMPLE, failed, run
+from conftest import PROGRAM, SAMPLE, Started, failed, run
 from kills import equal, kill_often, outcome
 from ulmtweet.core import ModelError, StorageError, read_json, write_checksums
 from ulmtweet.models.voice import Voice, training_folder
@@ -14,9 +14,19 @@ from ulmtweet.training.checkpoint import Checkpoint, checkpoint_files, load_chec
 from ulmtweet.training.train import NEWEST
 
 
-def start(*args, home, **kwargs):
-    return subprocess.Popen([str(PROGRAM), *map(str, args), "--home", str(home)],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **kwargs)
+@pytest.fixture(scope="module")
+def train(few_tweets, tiny):
+    "A command that trains in two seconds, stage by stage."
+    return ["train", few_tweets, "--base", tiny, "--name", "small", "--lr", "5e-3", "--epochs", "3"]
+
+
+@pytest.fixture(scope="module")
+def straight(train, tmp_path_factory):
+    "The voice that it makes if nothing happens."
+    home = tmp_path_factory.mktemp("straight")
+    done = run(*train, home=home)
+    assert done.returncode == 0, done.stderr
+    return home/"voices"/"small"
 
 
 def contents(folder):
@@ -29,86 +39,73 @@ def same_voice(a, b):
     return equal(outcome(a), outcome(b))
 
 
-SMALL = ["--name", "small", "--lr", "5e-3", "--epochs", "3"] # as the voice of `home`
-
-
 @pytest.mark.slow
 def test_twenty_kills_lose_nothing(tiny, tmp_path):
     counts = kill_often(20, tmp_path, options=["--base", tiny])
     assert counts["lost"] == 0 and counts["inside_a_save"], counts
 
 
-def stop(process, work, sign):
-    "Stop a training as soon as its first stage is done; what it said."
-    while not ((found := load_checkpoint(work)) and found.state["done"]):
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(sign)
-    said = process.communicate(timeout=60)[1]
-    assert "Traceback" not in said and not (work.parent/"small").exists()
-    return said
+def stop_after_a_stage(command, home, sign):
+    "Start a training and stop it as soon as its first stage is done; its exit code and what it said."
+    process, work = Started(*command, "--home", home), training_folder("small", home)
+    process.wait_for(lambda: (found := load_checkpoint(work)) and found.state["done"])
+    code = process.end(sign)
+    assert "Traceback" not in process.said and not (home/"voices"/"small").exists()
+    return code, process.said
 
 
 @pytest.mark.slow
 def test_a_kill_between_two_stages(few_tweets, home, tmp_path):
-    process = start("train", few_tweets, *SMALL, home=tmp_path)
-    stop(process, training_folder("small", tmp_path), signal.SIGKILL)
-    again = run("train", few_tweets, *SMALL, home=tmp_path)
-    assert process.returncode == -9 and "resuming at stage 2, epoch 1, batch 1\n" in again.stderr, again.stderr
+    command = ["train", few_tweets, "--name", "small", "--lr", "5e-3", "--epochs", "3"] # as the voice of `home`
+    code, _ = stop_after_a_stage(command, tmp_path, signal.SIGKILL)
+    again = run(*command, home=tmp_path)
+    assert code == -9 and "resuming at stage 2, epoch 1, batch 1\n" in again.stderr, again.stderr
     assert same_voice(home/"voices"/"small", tmp_path/"voices"/"small")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sign, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_a_stop_while_the_newest_tweets_are_learnt(few_tweets, home, tmp_path, sign, code):
-    process, work = start("train", few_tweets, *SMALL, home=tmp_path), training_folder("small", tmp_path)
-    while not ((work/"status.json").exists() and read_json(work/"status.json")["state"] == NEWEST):
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(sign)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == code and ("to go on from here" in said) == (sign == signal.SIGINT), said
-    again = run("train", few_tweets, *SMALL, home=tmp_path)
+def test_a_stop_while_the_newest_tweets_are_learnt(tiny, tmp_path, sign, code):
+    homes, work = [tmp_path/"straight", tmp_path/"stopped"], training_folder("small", tmp_path/"stopped")
+    command = ["train", SAMPLE, "--base", tiny, "--name", "small", "--lr", "5e-3", "--epochs", "1"]
+    assert run(*command, home=homes[0]).returncode == 0
+    process = Started(*command, "--home", homes[1])
+    process.wait_for(lambda: (work/"status.json").exists() and read_json(work/"status.json")["state"] == NEWEST)
+    assert process.end(sign) == code and ("to go on from here" in process.said) == (sign == signal.SIGINT)
+    again = run(*command, home=homes[1])
     assert "resuming at the newest tweets\n" in again.stderr, again.stderr
-    assert same_voice(home/"voices"/"small", tmp_path/"voices"/"small")
+    assert same_voice(*(home/"voices"/"small" for home in homes))
 
 
 @pytest.mark.slow
-def test_a_stopped_training_goes_on_by_the_command_that_it_prints(few_tweets, home, tmp_path):
+def test_a_stopped_training_goes_on_by_the_command_that_it_prints(train, straight, tmp_path):
     voice = tmp_path/"voices"/"small"
-    process = start("train", few_tweets, *SMALL, home=tmp_path)
-    said = stop(process, training_folder("small", tmp_path), signal.SIGTERM)
-    assert process.returncode == 143, said
+    code, said = stop_after_a_stage(train, tmp_path, signal.SIGTERM)
+    assert code == 143, said
     program, *args = shlex.split(said.partition("to go on from here: ")[2].splitlines()[0])
     assert program == "ulmtweet"
-    process = subprocess.Popen([str(PROGRAM), *args], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    while "resuming at stage 2" not in (line := process.stderr.readline()): assert line, "it did not go on"
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=60) and process.returncode == 130
+    process = Started(*args)
+    process.wait_for(lambda: "resuming at stage 2" in process.said)
+    assert process.end(signal.SIGINT) == 130
     again = run(*args)
-    assert (again.returncode == 0 and "resuming at stage 2" in again.stderr
-            and same_voice(home/"voices"/"small", voice)), again.stderr
+    assert again.returncode == 0 and "resuming at stage 2" in again.stderr and same_voice(straight, voice), again.stderr
     before = contents(voice)
     third = run(*args)
     assert (third.returncode == 0 and "is finished; nothing is changed" in third.stderr
             and contents(voice) == before), third.stderr
-    assert ("--overwrite" in failed(run("train", few_tweets, *SMALL, "--seed", 1, home=tmp_path), 2)
-            and contents(voice) == before)
+    assert "--overwrite" in failed(run(*train, "--seed", 1, home=tmp_path), 2) and contents(voice) == before
 
 
 @pytest.mark.slow
-def test_a_second_training_waits_and_says_for_whom(few_tweets, tmp_path):
-    first = start("train", few_tweets, "--name", "small", "--epochs", 50, home=tmp_path)
-    while not (tmp_path/"training.json").exists():
-        assert first.poll() is None
-        time.sleep(0.05)
-    second = start("train", few_tweets, *SMALL[2:], "--name", "other", home=tmp_path)
-    while "waiting for" not in (line := second.stderr.readline()): assert line, "it did not wait"
-    assert f"the training of small (process {first.pid})" in line
-    first.kill() # a lock dies with its process
-    while "last layer group" not in (line := second.stderr.readline()): assert line, "it did not go on"
-    second.terminate()
-    assert second.wait(60) == 143
+def test_a_second_training_waits_and_says_for_whom(train, few_tweets, tmp_path):
+    first = Started("train", few_tweets, "--name", "other", "--epochs", 50, "--home", tmp_path)
+    first.wait_for((tmp_path/"training.json").exists)
+    second = Started(*train, "--home", tmp_path)
+    said = second.wait_for(lambda: "waiting for" in second.said and second.said)
+    assert f"the training of other (process {first.pid})" in said
+    first.end(signal.SIGKILL) # a lock dies with its process
+    second.wait_for(lambda: "last layer group" in second.said)
+    assert second.end(signal.SIGTERM) == 143
 
 
 @pytest.mark.slow
@@ -147,25 +144,20 @@ def test_a_full_disk_leaves_the_voice_as_it_was(home, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_full_disk_keeps_the_last_checkpoint(few_tweets, home, tmp_path):
-    process, work = (start("train", few_tweets, *SMALL, "--checkpoint-seconds", 0, home=tmp_path),
-                     training_folder("small", tmp_path))
-    while len(checkpoint_files(work)) < 2:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+def test_a_full_disk_keeps_the_last_checkpoint(train, straight, tmp_path):
+    command, work = [*train, "--checkpoint-seconds", 0, "--home", tmp_path], training_folder("small", tmp_path)
+    process = Started(*command)
+    process.wait_for(lambda: len(checkpoint_files(work)) >= 2)
+    process.end(signal.SIGKILL)
     for left in work.glob(".*.tmp"): left.unlink()
     kept = [p.read_bytes() for p in checkpoint_files(work)]
-    full = start("train", few_tweets, *SMALL, "--checkpoint-seconds", 0, home=tmp_path,
-                 preexec_fn=lambda: limit(1_000_000))
-    said = full.communicate(timeout=120)[1]
-    assert (full.returncode == 5 and said.splitlines()[-1].startswith("error: cannot write")
-            and "free some space" in said and "Traceback" not in said), said
+    full = subprocess.run([PROGRAM, *map(str, command)], capture_output=True, text=True, timeout=120,
+                          preexec_fn=lambda: limit(len(kept[0]) // 2))
+    assert "free some space" in failed(full, 5) and "cannot write" in full.stderr
     assert [p.read_bytes() for p in checkpoint_files(work)] == kept and not list(work.glob(".*.tmp"))
-    again = run("train", few_tweets, *SMALL, home=tmp_path)
-    assert (again.returncode == 0 and "resuming at stage 1" in again.stderr
-            and same_voice(tmp_path/"voices"/"small", home/"voices"/"small")), again.stderr
+    again = run(*train, home=tmp_path)
+    assert again.returncode == 0 and "resuming at stage 1" in again.stderr, again.stderr
+    assert same_voice(tmp_path/"voices"/"small", straight)
 
 
 @contextmanager
@@ -178,8 +170,8 @@ def mounted(folder, options):
 
 
 @pytest.mark.slow
-def test_an_update_that_was_cut_right_at_its_end(few_tweets, home, tmp_path):
-    voice, tweets = shutil.copytree(home/"voices"/"small", tmp_path/"voices"/"small"), SAMPLE.read_text().splitlines()
+def test_an_update_that_was_cut_right_at_its_end(straight, tmp_path):
+    voice, tweets = shutil.copytree(straight, tmp_path/"voices"/"small"), SAMPLE.read_text().splitlines()
     newer = [tmp_path/name for name in ("newer.csv", "newest.csv")]
     for path, end in zip(newer, (400, 500)): path.write_text("\n".join(tweets[:end]) + "\n")
     update = lambda path: run("update", path, "--voice", "small", "--lr", "2e-3", "--epochs", 1, home=tmp_path)
@@ -194,13 +186,14 @@ def test_an_update_that_was_cut_right_at_its_end(few_tweets, home, tmp_path):
 
 @pytest.mark.slow
 def test_a_small_disk_and_a_read_only_one(few_tweets, home, tmp_path):
+    command = ["train", few_tweets, "--name", "small", "--lr", "5e-3", "--overwrite"]
     with mounted(tmp_path, "size=24m") as disk:
         shutil.copytree(home/"voices"/"small", disk/"voices"/"small")
         before = contents(disk/"voices"/"small")
-        assert "free some space" in failed(run("train", few_tweets, *SMALL, "--overwrite", home=disk), 5)
+        assert "free some space" in failed(run(*command, home=disk), 5)
         assert contents(disk/"voices"/"small") == before
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-        refused = run("train", few_tweets, *SMALL, "--seed", 1, "--overwrite", home=disk)
+        refused = run(*command, "--seed", 1, home=disk)
         assert "writable folder" in failed(refused, 5) and "epoch" not in refused.stderr, refused.stderr
         asked = [run("predict", "The", "-n", 3, "--seed", 1, home=h) for h in (disk, home)]
         assert asked[0].returncode == 0 and asked[0].stdout == asked[1].stdout, asked[0].stderr
@@ -223,7 +216,8 @@ def refused(folder):
 
 
 @pytest.mark.slow
-def test_damage_is_noticed(victim):
+def test_damage_is_noticed(straight, tmp_path):
+    victim = shutil.copytree(straight, tmp_path/"voices"/"small")
     rng, files = random.Random(0), [p for p in victim.iterdir() if p.name not in ("card.md", "log.csv")]
     for i in range(1200):
         path = rng.choice(files)
