@@ -57,7 +57,8 @@ def run(*args, home=None, stdin="", env=(), timeout=600):
         if process.exitcode is None:
             process.kill()
             raise subprocess.TimeoutExpired(args, timeout)
-        return subprocess.CompletedProcess(args, process.exitcode, *(p.read_text(encoding="utf-8") for p in streams[1:]))
+        said = [path.read_text(encoding="utf-8") for path in streams[1:]]
+        return subprocess.CompletedProcess(args, process.exitcode, *said)
 
 
 class Started:
@@ -132,7 +133,7 @@ def home(tmp_path_factory, few_tweets, worker_id):
     home = (folder if worker_id == "master" else folder.parent)/"home"
     with FileLock(f"{home}.lock"):
         if not (home/"voices"/"small").exists():
-            done = run("train", few_tweets, "--name", "small", "--lr", "5e-3", "--epochs", "3", "--json", home=home)
+            done = run("train", few_tweets, "--name", "small", "--lr", "5e-3", "--epochs", 3, "--json", home=home)
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout)["name"] == "small"
     return home

@@ -1,10 +1,10 @@
 "Many people at once: whoever is killed, stopped, or out of disk, nothing is lost, and the voices are the same bits."
-import json, os, random, resource, signal, time
+import json, os, random, resource, signal, socket, subprocess, time
 from pathlib import Path
 
 import pytest
 
-from conftest import SAMPLE, Started, failed, forked, run
+from conftest import PROGRAM, SAMPLE, Started, failed, forked, run
 from kills import equal, outcome
 from test_training import limit
 from ulmtweet.core import ASSETS, read_json, sha256_file
@@ -136,6 +136,19 @@ def test_shards_are_the_same_whoever_is_killed(tmp_path):
     assert len(texts) == len(set(texts)) == sum(s["tweets"] for s in one["shards"])
 
 
+def free_ports(n):
+    "Where nobody listens."
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    try: return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets: s.close()
+
+
+def listens(port):
+    try: return socket.create_connection(("127.0.0.1", port)).close() is None
+    except OSError: return False
+
+
 def processes_of(pid):
     "The processes that a process has begun."
     try: return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -217,3 +230,25 @@ def test_a_machine_is_lost(crowd, straight, tmp_path, monkeypatch):
         ray.shutdown()
         cluster.shutdown()
     assert same(tmp_path, straight, names(4)) is True
+
+
+@pytest.mark.slow
+def test_a_ray_that_somebody_else_has_begun(crowd, straight, tmp_path):
+    "By its address, with the token that `ray start` writes into the home folder."
+    pytest.importorskip("ray")
+    port, client = free_ports(2)
+    env = dict(HOME=str(tmp_path), RAY_worker_niceness="0", RAY_USAGE_STATS_ENABLED="0")
+    head = subprocess.Popen([
+        PROGRAM.with_name("ray"), "start", "--head", "--block", "--include-dashboard=false", "--num-cpus", "2",
+        "--object-store-memory", "80000000", "--node-ip-address", "127.0.0.1", "--port", str(port),
+        "--ray-client-server-port", str(client)], env=os.environ | env, stdout=subprocess.DEVNULL)
+    try:
+        assert waits(lambda: head.poll() is not None or listens(client)) and head.poll() is None
+        ask = ["fleet", *people(crowd, 2), "--base", crowd/"tiny", "--lr", "0.01", "--epochs", "2",
+               "--ray", f"ray://127.0.0.1:{client}", "--out"]
+        done = run(*ask, tmp_path/"out", env=env)
+        assert done.returncode == 0 and same(tmp_path/"out", straight, names(2)) is True, done.stderr
+        assert "RAY_AUTH_TOKEN" in failed(run(*ask, tmp_path/"other", env=env | dict(HOME=str(tmp_path/"other"))), 2)
+    finally:
+        head.terminate()
+        head.wait(60)

@@ -7,11 +7,12 @@ __all__ = ['RETRIES', 'PATIENCE', 'LOST', 'EVERY', 'OLDEST_RAY', 'OBJECT_STORE',
            'run_tasks', 'load_ray', 'join_ray', 'OnRay']
 
 # %% ../nbs/01_workers.ipynb #bde56787
-import multiprocessing, os, secrets, signal, threading
+import multiprocessing, os, secrets, signal, threading, warnings
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
+from pathlib import Path
 
 from fastcore.basics import patch
 
@@ -157,13 +158,14 @@ OLDEST_RAY = (2, 54) # before it, the dashboard could be reached from web pages 
 OBJECT_STORE = 80_000_000 # bytes; Ray takes no less than 75 MiB
 
 def load_ray(
-    alone: bool, # Whether a Ray will be begun here, which nobody else may enter
+    address: str, # As for `join_ray`
 ): # Ray's module
     "Import Ray; raises `UsageError` if there is none, or an old one."
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0") # else it warns of its own future
-    if alone and "RAY_AUTH_MODE" not in os.environ:
-        os.environ |= dict(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    if "RAY_AUTH_MODE" not in os.environ:
+        if address == "local": os.environ |= dict(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        elif address.startswith("ray://") and _has_token(): os.environ["RAY_AUTH_MODE"] = "token"
     try: import ray
     except ImportError:
         raise UsageError("--ray needs Ray, which this Python doesn't have; "
@@ -172,20 +174,27 @@ def load_ray(
     raise UsageError(f"Ray {ray.__version__} is too old to be safe; expected 2.54 or newer: "
                      "pip install 'ulmtweet[ray]'")
 
+def _has_token(): # where `ray start` keeps it, or wherever somebody has put it
+    kept = Path("~/.ray/auth_token").expanduser()
+    return kept.exists() or bool({"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys())
+
 # %% ../nbs/01_workers.ipynb #4302f371
 def join_ray(
     address: str, # `local`, `auto` (the Ray that this computer belongs to) or `ray://HOST:PORT`
     workers: int, # Cores of a `local` one
 ) -> tuple: # Ray's module, and whether it was connected here
     "Connect to a Ray, unless that is done; raises `UsageError`."
-    ray = load_ray(address == "local")
+    ray = load_ray(address)
     if ray.is_initialized(): return ray, False
     ours = dict(num_cpus=workers, include_dashboard=False, object_store_memory=OBJECT_STORE)
     before = signal.getsignal(signal.SIGTERM)
-    try: ray.init(address, log_to_driver=False, logging_level="ERROR", **(ours if address == "local" else {}))
+    try:
+        with warnings.catch_warnings(action="ignore"): # the error says it, too
+            ray.init(address, log_to_driver=False, logging_level="ERROR", **(ours if address == "local" else {}))
     except (ConnectionError, ValueError, RuntimeError) as e:
         raise UsageError(f"no Ray answers at {address} ({reason_of(e)}); start one with `ray start --head "
-                         "--include-dashboard=false`, or use --ray local") from None
+                         "--include-dashboard=false`, give the token of one that runs in RAY_AUTH_TOKEN, or use "
+                         "--ray local") from None
     if threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGTERM, before)
     return ray, True
 

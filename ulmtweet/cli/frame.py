@@ -166,5 +166,5 @@ def place_of(workers, ray, memory=0):
         raise UsageError(f"the Ray at {ray} has cores of its own; leave out --workers, or use --ray local")
     workers = workers or places.cores()
     if not ray: return lambda: places.Local(workers)
-    places.load_ray(ray == "local")
+    places.load_ray(ray)
     return lambda: places.OnRay(ray, workers, memory)
