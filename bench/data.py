@@ -54,7 +54,8 @@ def write_rows(path, rows):
 
 def measured(program, path):
     code = AROUND.replace("PROGRAM", program)
-    return json.loads(subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout)
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
 
 
 def main():
@@ -64,7 +65,8 @@ def main():
         write_rows(path, rows)
         print("reading and cleaning", file=sys.stderr, flush=True)
         result = dict(command="python bench/data.py", processor=processor(), rows=rows,
-                      megabytes_of_file=path.stat().st_size // 2**20, ulmtweet=measured(ULMTWEET, path), pandas=measured(PANDAS, path))
+                      megabytes_of_file=path.stat().st_size // 2**20,
+                      ulmtweet=measured(ULMTWEET, path), pandas=measured(PANDAS, path))
     print(json.dumps(result, indent=1))
 
 

@@ -66,7 +66,8 @@ def our_rate(voice, n, rules=True):
     "Whole tweets a second; with all rules and checks of ours, or as `generate` samples."
     began = time.perf_counter()
     if rules:
-        whole = sum(t is not None for _, t in sample_tweets(voice, ((i, "") for i in range(n)), Sampling(), SEED, BATCH))
+        drawn = sample_tweets(voice, ((i, "") for i in range(n)), Sampling(), SEED, BATCH)
+        whole = sum(t is not None for _, t in drawn)
     else:
         drawn = sample_ids(voice.model, (Request(i, []) for i in range(n)), Sampling(max_tokens=LONGEST), SEED, BATCH)
         whole = sum(ids[-1] == EOT_ID for _, ids, _ in drawn)

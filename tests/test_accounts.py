@@ -51,7 +51,8 @@ class Site(ThreadingHTTPServer):
     def answer(self, path, query, headers):
         if path == "/xrpc/app.bsky.feed.getAuthorFeed": return self.bluesky(query)
         if path == "/api/v1/accounts/lookup":
-            return (200, dict(id="11", acct="juno"), {}) if query["acct"] == "juno" else (404, dict(error="Record not found"), {})
+            if query["acct"] != "juno": return 404, dict(error="Record not found"), {}
+            return 200, dict(id="11", acct="juno"), {}
         if path == "/api/v1/accounts/11/statuses": return self.mastodon(query)
         if path.startswith("/2/") and headers["Authorization"] != f"Bearer {TOKEN}":
             return 401, dict(title="Unauthorized", status=401), {}
@@ -65,11 +66,13 @@ class Site(ThreadingHTTPServer):
 
     def bluesky(self, query):
         if query["actor"] != "juno.example": return 400, dict(error="InvalidRequest", message="Profile not found"), {}
-        if query.get("cursor") in self.forgotten: return 400, dict(error="InvalidRequest", message="Malformed cursor"), {}
+        if query.get("cursor") in self.forgotten:
+            return 400, dict(error="InvalidRequest", message="Malformed cursor"), {}
         assert query["filter"] == "posts_with_replies"
         time = lambda n: f"2024-01-01T{n // 60:02}:{n % 60:02}:00.000Z"
         numbers = self.page(int(query["limit"]), int(query.get("cursor", 10**9)))
-        feed = [dict(post=dict(uri=f"at://juno/{n}", record=dict(text=f"post {n}"), indexedAt=time(n))) for n in numbers]
+        feed = [dict(post=dict(uri=f"at://juno/{n}", record=dict(text=f"post {n}"), indexedAt=time(n)))
+                for n in numbers]
         return 200, dict(feed=feed, **(dict(cursor=str(numbers[-1])) if numbers else {})), {}
 
     def mastodon(self, query):
@@ -80,10 +83,12 @@ class Site(ThreadingHTTPServer):
 
     def x(self, query):
         assert "note_tweet" in query["tweet.fields"]
-        numbers = self.page(int(query["max_results"]), int(query.get("pagination_token", "t1000000000")[1:]), int(query.get("since_id", 0)))
+        below, above = int(query.get("pagination_token", "t1000000000")[1:]), int(query.get("since_id", 0))
+        numbers = self.page(int(query["max_results"]), below, above)
         meta = dict(result_count=len(numbers))
-        if numbers and numbers[-1] > max(1, int(query.get("since_id", 0)) + 1): meta["next_token"] = f"t{numbers[-1]}"
-        return 200, dict(**(dict(data=[dict(id=str(n), text=f"post {n}") for n in numbers]) if numbers else {}), meta=meta), {}
+        if numbers and numbers[-1] > max(1, above + 1): meta["next_token"] = f"t{numbers[-1]}"
+        data = [dict(id=str(n), text=f"post {n}") for n in numbers]
+        return 200, dict(**(dict(data=data) if numbers else {}), meta=meta), {}
 
 
 @pytest.fixture
@@ -108,7 +113,8 @@ def numbers(folder):
     return sorted(found)
 
 
-def asked_for_pages(site): return [query for path, query, _ in site.log if "username" not in path and "lookup" not in path]
+def asked_for_pages(site):
+    return [query for path, query, _ in site.log if "username" not in path and "lookup" not in path]
 
 
 @KINDS
@@ -168,7 +174,8 @@ def after(seconds): return datetime.now(UTC) + timedelta(seconds=seconds)
 @pytest.mark.parametrize("header", [
     lambda: {"Retry-After": "2"}, lambda: {"Retry-After": format_datetime(after(3), usegmt=True)},
     lambda: {"ratelimit-reset": str(round(after(2).timestamp()))},
-    lambda: {"x-rate-limit-reset": str(round(after(2).timestamp()))}, lambda: {"X-RateLimit-Reset": after(2).isoformat()}])
+    lambda: {"x-rate-limit-reset": str(round(after(2).timestamp()))},
+    lambda: {"X-RateLimit-Reset": after(2).isoformat()}])
 def test_the_servers_waiting_time_is_kept_to(header, site, tmp_path, capsys):
     site.faults = [None, (429, dict(error="Too many requests"), header())]
     start = time.monotonic()
@@ -239,8 +246,8 @@ def drip(handler): # a byte now and then, for ever
 def reset(handler): handler.connection.close()
 
 @pytest.mark.parametrize("fault", [
-    cut_off, stall, drip, reset, (500, {}, {}), (502, b"<html>Bad gateway", {}), (200, b"<html>Log in to the hotel", {}),
-    (200, b'{"feed": [', {}), (200, b"[" * 100_000, {})])
+    cut_off, stall, drip, reset, (500, {}, {}), (502, b"<html>Bad gateway", {}),
+    (200, b"<html>Log in to the hotel", {}), (200, b'{"feed": [', {}), (200, b"[" * 100_000, {})])
 def test_a_fault_that_passes_is_got_over(fault, site, tmp_path, monkeypatch):
     monkeypatch.setattr(chapter, "MAX_SECONDS", 1)
     site.faults = [None, fault]
@@ -254,8 +261,10 @@ def test_a_fault_that_passes_is_got_over(fault, site, tmp_path, monkeypatch):
     ((200, gzip.compress(b" " * (200 * 2**20)), {"Content-Encoding": "gzip"}), "more than 20,971,520 bytes"),
     ((200, dict(feed=[1, 2]), {}), "found something else"), ((200, [], {}), "found something else"),
     ((302, b"", {"Location": "http://127.0.0.1:9/elsewhere"}), "another server"),
-    ((302, b"", {"Location": "//evil.example/"}), "another server"), ((302, b"", {"Location": "http://["}), "another server"),
-    ((307, b"", {"Location": "file:///etc/passwd"}), "another server"), (endless_redirect, "another server"), ((200, dict(feed=[]), {}), "no posts")])
+    ((302, b"", {"Location": "//evil.example/"}), "another server"),
+    ((302, b"", {"Location": "http://["}), "another server"),
+    ((307, b"", {"Location": "file:///etc/passwd"}), "another server"),
+    (endless_redirect, "another server"), ((200, dict(feed=[]), {}), "no posts")])
 def test_what_is_no_page_of_posts(fault, said, site, tmp_path):
     site.faults = [fault]
     with pytest.raises((NetworkError, DataError), match=said): fetch_account(SOURCES["bluesky"], tmp_path)
@@ -324,7 +333,8 @@ def test_stopped_in_the_middle(kind, sent, site, tmp_path):
 
 
 def test_two_at_the_same_time(site, tmp_path):
-    processes = [subprocess.Popen([sys.executable, "-c", SCRIPT, SOURCES["mastodon"], tmp_path], stderr=subprocess.DEVNULL) for _ in "ab"]
+    command = [sys.executable, "-c", SCRIPT, SOURCES["mastodon"], tmp_path]
+    processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in "ab"]
     assert [p.wait(30) for p in processes] == [0, 0]
     assert len(asked_for_pages(site)) == 8 + 1 # 250 posts, 40 a page, the empty one, and one round for news
 
@@ -339,5 +349,6 @@ def test_a_terminal_shows_how_many(site, tmp_path):
 
 
 def test_requests_is_loaded_when_something_is_fetched():
-    done = subprocess.run([sys.executable, "-c", "import sys, ulmtweet.data.accounts; print('requests' in sys.modules)"], capture_output=True, text=True)
+    code = "import sys, ulmtweet.data.accounts; print('requests' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr

@@ -138,7 +138,8 @@ def test_options_of_transformers(home, few_tweets, tmp_path):
     train = lambda *options: failed(run("train", few_tweets, "--name", "b", *options, home=home), 2)
     assert "--base smollm2" in train("--full")
     assert "huggingtweets" in train("--base", "smollm2", "--recipe", "mine")
-    assert "transformer" in failed(run("pretrain", few_tweets, "--base", "smollm2", "--out", tmp_path/"b", home=home), 2)
+    pretrain = run("pretrain", few_tweets, "--base", "smollm2", "--out", tmp_path/"b", home=home)
+    assert "transformer" in failed(pretrain, 2)
     # a Python without the extra
     (tmp_path/"sitecustomize.py").write_text("import sys; sys.modules['peft'] = None")
     done = run("train", few_tweets, "--name", "b", "--base", "smollm2", home=home, env=dict(PYTHONPATH=str(tmp_path)))

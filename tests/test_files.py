@@ -69,8 +69,9 @@ def test_packed_tables_in_an_archive_and_names_from_windows(tmp_path):
 
 @pytest.mark.parametrize("top", ["", "twitter-2024/"])
 def test_only_the_posts_of_an_archive_of_x_are_opened(tmp_path, top):
-    private = ["direct-messages.js", "direct-messages-group.js", "like.js", "deleted-tweets.js", "deleted-note-tweet.js",
-               "tweet-headers.js", "grok-chat-item.js", "manifest.js", "account.js", "README.txt", "users.csv"]
+    private = ["direct-messages.js", "direct-messages-group.js", "like.js", "deleted-tweets.js",
+               "deleted-note-tweet.js", "tweet-headers.js", "grok-chat-item.js", "manifest.js", "account.js",
+               "README.txt", "users.csv"]
     posts = ["tweets.js", "tweets-part2.js", "tweets-part10.js", "note-tweet.js", "community-tweet.js"]
     path = make_zip(tmp_path/"x.zip", {f"{top}data/{n}": TWEETS for n in private + posts})
     with zipfile.ZipFile(path) as archive:
@@ -128,14 +129,15 @@ def test_links_and_devices_in_an_archive_are_refused(tmp_path):
 
 def test_what_else_is_told_by_name(tmp_path):
     make_zip(tmp_path/"book.csv", {"xl/workbook.xml": "<workbook/>", "[Content_Types].xml": "<Types/>"})
-    make_zip(tmp_path/"nested.zip", {"README.txt": "no", "twitter.zip": make_zip(tmp_path/"t.zip", {"t.csv": TABLE}).read_bytes()})
-    make_zip(tmp_path/"named.zip", {"t.csv": (tmp_path/"t.zip").read_bytes()})
-    locked = bytearray((tmp_path/"t.zip").read_bytes())
+    inner = make_zip(tmp_path/"t.zip", {"t.csv": TABLE}).read_bytes()
+    make_zip(tmp_path/"nested.zip", {"README.txt": "no", "twitter.zip": inner})
+    make_zip(tmp_path/"named.zip", {"t.csv": inner})
+    locked = bytearray(inner)
     locked[6] |= 1
     locked[locked.index(b"PK\1\2") + 8] |= 1
     (tmp_path/"locked.zip").write_bytes(locked)
-    for name, said in {"book.csv": "Excel", "nested.zip": "twitter.zip is an archive", "named.zip": "a zip in an archive",
-                       "locked.zip": "locked with a password"}.items():
+    for name, said in {"book.csv": "Excel", "nested.zip": "twitter.zip is an archive",
+                       "named.zip": "a zip in an archive", "locked.zip": "locked with a password"}.items():
         with pytest.raises(DataError, match=said):
             read_all(tmp_path/name)
 
@@ -143,12 +145,14 @@ def test_what_else_is_told_by_name(tmp_path):
 def limited(path, seconds=10, memory=512 * 2**20):
     "Read a path in a process of its own; its output, and whether it kept within limits of time and memory."
     code = ("import sys, pathlib; sys.path.insert(0, sys.argv[2]); import test_files as t\n"
-            "try: found = t.read_all(pathlib.Path(sys.argv[1])); print('read', len(found), sum(map(len, found.values())))\n"
+            "try: found = t.read_all(pathlib.Path(sys.argv[1])); "
+            "print('read', len(found), sum(map(len, found.values())))\n"
             "except t.DataError as e: print('refused', e)\n"
             # of this process alone: its ru_maxrss begins with what the parent had
             "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0] + '000')")
     begin = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code, str(path), os.path.dirname(__file__)], capture_output=True, text=True)
+    command = [sys.executable, "-c", code, str(path), os.path.dirname(__file__)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     *said, used = done.stdout.splitlines()
     assert int(used) < memory and time.perf_counter() - begin < seconds, (path, used, time.perf_counter() - begin)

@@ -1,4 +1,4 @@
-"""Files as other programs and people write them: each kind is made from the same tweets, and all must come out the same.
+"""Files as other programs and people write them: each kind is made of the same tweets, and all must come out the same.
 
 Each kind was met in somebody's bug report: read as other tweets, in another order, or not at all.
 """
@@ -28,7 +28,8 @@ def kind(file_name, expected=TWEETS, **options):
     "Register what a function makes as a file."
     def register(makes):
         content = makes()
-        KINDS[makes.__name__] = file_name, content if isinstance(content, bytes) else content.encode(), expected, options
+        raw = content if isinstance(content, bytes) else content.encode()
+        KINDS[makes.__name__] = file_name, raw, expected, options
         return makes
     return register
 
@@ -155,8 +156,10 @@ def x_script():
     return "window.YTD.tweets.part0 = " + json.dumps([dict(tweet=x_tweet(*row)) for row in NEWEST_FIRST], indent=1)
 
 @kind("2019_01.js")
-def x_month(): return "Grailbird.data.tweets_2019_01 = \n " + json.dumps([
-    dict(id_str=str(i), text=x, created_at=f"{t} +0000", user=dict(screen_name="maker")) for i, t, x in NEWEST_FIRST], indent=1)
+def x_month():
+    tweets = [dict(id_str=str(i), text=x, created_at=f"{t} +0000", user=dict(screen_name="maker"))
+              for i, t, x in NEWEST_FIRST]
+    return "Grailbird.data.tweets_2019_01 = \n " + json.dumps(tweets, indent=1)
 
 @kind("t.json")
 def wrapped():
@@ -171,7 +174,8 @@ def array_of_rounded_ids():
 def mastodon():
     note = lambda t, x: dict(type="Note", published=f"{t:%Y-%m-%dT%H:%M:%SZ}", content=f"<p>{x}</p>", inReplyTo=None,
                              to=["https://www.w3.org/ns/activitystreams#Public"])
-    items = [dict(type="Create", published=f"{t:%Y-%m-%dT%H:%M:%SZ}", object=note(t, x)) for _, t, x in NEWEST_FIRST[::-1]]
+    items = [dict(type="Create", published=f"{t:%Y-%m-%dT%H:%M:%SZ}", object=note(t, x))
+             for _, t, x in NEWEST_FIRST[::-1]]
     boosts = [dict(type="Announce", published=f"{START:%Y-%m-%dT%H:%M:%SZ}", object="https://m.example/1")]
     return json.dumps(dict(type="OrderedCollection", totalItems=61, orderedItems=items + boosts))
 
@@ -191,8 +195,10 @@ def a_level_down():
 
 @kind("t.jsonl")
 def whole_text_beside_a_cut_one():
-    return "\n".join(json.dumps(x_tweet(i, t, x[:25] + "…") | dict(
-        text=x[:25] + "…", full_text=None, truncated=True, extended_tweet=dict(full_text=x))) for i, t, x in NEWEST_FIRST)
+    return "\n".join(
+        json.dumps(x_tweet(i, t, x[:25] + "…") | dict(
+            text=x[:25] + "…", full_text=None, truncated=True, extended_tweet=dict(full_text=x)))
+        for i, t, x in NEWEST_FIRST)
 
 @kind("t.jsonl.gz")
 def compressed():
@@ -383,13 +389,15 @@ def words_of_a_page():
 
 @kind("t.csv")
 def embedded_text():
-    rows = [("Maker", "@maker", f"{t:%Y-%m-%dT%H:%M:%S.000Z}", "Replying to \n@other" if i % 2 else "Maker\n@maker", x, 1)
+    rows = [("Maker", "@maker", f"{t:%Y-%m-%dT%H:%M:%S.000Z}",
+             "Replying to \n@other" if i % 2 else "Maker\n@maker", x, 1)
             for i, (_, t, x) in enumerate(NEWEST_FIRST)]
     return table(["UserScreenName", "UserName", "Timestamp", "Text", "Embedded_text", "Likes"], rows)
 
 @kind("t.csv")
 def post_text():
-    rows = [(i, f"{t:%a, %b} {t.day}, {t.year}", x, f"https://x.example/maker/status/{i}", 5) for i, t, x in NEWEST_FIRST]
+    rows = [(i, f"{t:%a, %b} {t.day}, {t.year}", x, f"https://x.example/maker/status/{i}", 5)
+            for i, t, x in NEWEST_FIRST]
     return table(["Post id", "Date", "Post text", "Post Link", "Likes"], rows)
 
 @kind("t.csv")

@@ -72,7 +72,8 @@ def test_a_nonsense_status_is_a_sentence_and_can_be_thrown_away(empty, status):
     assert not app.exception and labels(app).count("Go on") == 1 and [*trainings.known_trainings()] == ["bob"]
 
 
-@pytest.mark.parametrize("job", ['{"number": "x"}', '{"number": 1, "sources": 3}', '{"number": 1, "sources": [3]}', "{"])
+@pytest.mark.parametrize("job", [
+    '{"number": "x"}', '{"number": 1, "sources": 3}', '{"number": 1, "sources": [3]}', "{"])
 def test_a_nonsense_job_is_a_sentence(empty, job):
     put_training(empty, "ann")
     put_training(empty, "bob", number=2)

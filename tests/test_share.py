@@ -357,7 +357,8 @@ def test_few_endings_and_a_damaged_file(page, shared):
     page.get_by_text("Another beginning or more creativity may give more").wait_for()
     assert page.locator("li .below").count() < 5
     broken = shared[0].with_name(shared[0].name + ".broken.html") # no other address to `browser_page`
-    broken.write_text(shared[0].read_text(encoding="utf-8").replace('id="weights">', 'id="weights">!'), encoding="utf-8")
+    whole = shared[0].read_text(encoding="utf-8")
+    broken.write_text(whole.replace('id="weights">', 'id="weights">!'), encoding="utf-8")
     address = page.url
     page.goto(broken.as_uri())
     page.get_by_text("This browser can't open the voice").wait_for()

@@ -149,7 +149,8 @@ def read_weights(
     "Read fastai's weights by torch's restricted reader; raises `ModelError`."
     try: weights = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
     except Exception as e: # the reader raises anything
-        raise ModelError(f"the weights can't be read safely ({reason_of(e)}); expected a torch file of tensors") from None
+        raise ModelError(f"the weights can't be read safely ({reason_of(e)}); "
+                         "expected a torch file of tensors") from None
     weights = weights.get("model", weights) if isinstance(weights, dict) else weights
     if not isinstance(weights, dict) or not all(isinstance(w, Tensor) for w in weights.values()):
         raise ModelError("the weights are not a table of tensors")

@@ -162,7 +162,8 @@ def _said_of_amount(tweets, bits):
     try: r = correlation(_ranks(tweets), _ranks(bits))
     except StatisticsError: return "All have as many tweets."
     if abs(r) * sqrt(len(bits) - 1) < SURE:
-        return f"It can't be said to follow from the number of tweets (rank correlation {r:.2f}, as chance may give it)."
+        return ("It can't be said to follow from the number of tweets "
+                f"(rank correlation {r:.2f}, as chance may give it).")
     which = "more" if r > 0 else "fewer"
     return f"It follows from the number of tweets: who has {which} is harder (rank correlation {r:.2f})."
 
