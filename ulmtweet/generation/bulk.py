@@ -124,7 +124,7 @@ def _unlock(self: TweetFile):
 @patch
 def _state(self: TweetFile, overwrite):
     "What the state file says; None if the file is to be begun."
-    if not self.part.exists(): return None
+    if not self.part.exists() or not self.state_path.exists(): return None # killed before it was noted
     try: state = read_json(self.state_path)
     except ModelError: state = {}
     if state.get("about") == self.about and self.part.stat().st_size >= state["bytes"]: return state

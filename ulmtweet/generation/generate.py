@@ -6,10 +6,10 @@
 __all__ = ['MAX_WEIGHTED', 'MAX_CHARACTERS', 'MAX_DRAWS', 'TWIN', 'READERS', 'SPARE', 'MOST_SPARE', 'WORD_SAMPLES',
            'weighted_length', 'Tweet', 'clean_prompt', 'avoided', 'check_asked', 'request', 'writing_rules', 'Sieve',
            'mask_handles', 'sample_tweets', 'stream_tweets', 'first_tweets', 'blend_voices', 'ranked', 'without_twins',
-           'generate_tweets', 'explain', 'first_words']
+           'varied', 'generate_tweets', 'explain', 'first_words']
 
 # %% ../../nbs/3_generation/generate.ipynb #f32db8ca
-import re, unicodedata
+import math, re, unicodedata
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -271,6 +271,10 @@ def ranked(
 # %% ../../nbs/3_generation/generate.ipynb #371ef02b
 TWIN = 0.6 # share of the word triples, from which on two tweets are nearly the same; chosen by eye
 
+def _words_after(tweet, prompt): # without handles; never none
+    said = tweet.text.removeprefix(prompt).removeprefix(mask_handles(prompt))
+    return folded_words(HANDLE.sub("", said)) or [tweet.text]
+
 def without_twins(
     tweets: Iterable[Tweet], # The best first
     prompt: str = "", # Not compared
@@ -278,14 +282,35 @@ def without_twins(
     "Leave out tweets that have most of their word triples in common with an earlier one, handles aside."
     sizes, holders = [], defaultdict(list) # of those that stay; by triple
     for tweet in tweets:
-        said = tweet.text.removeprefix(prompt).removeprefix(mask_handles(prompt))
-        words = folded_words(HANDLE.sub("", said)) or [tweet.text]
+        words = _words_after(tweet, prompt)
         triples = {tuple(words[i:i + 3]) for i in range(max(len(words) - 2, 1))}
         shared = Counter(j for t in triples for j in holders[t])
         if any(n >= TWIN * min(len(triples), sizes[j]) for j, n in shared.items()): continue
         for t in triples: holders[t].append(len(sizes))
         sizes.append(len(triples))
         yield tweet
+
+# %% ../../nbs/3_generation/generate.ipynb #57c7466b
+_DIGITS = re.compile(r"\d+")
+
+def varied(
+    tweets: Sequence[Tweet], # The best first
+    n: int, # How many
+    prompt: str = "", # Not compared
+) -> list[Tweet]: # In the order of choice
+    "Choose tweets of which each says something else, as far as there are any."
+    said = [{_DIGITS.sub("0", w) for w in _words_after(t, prompt)} for t in tweets]
+    rare = {w: math.log((len(said) + 1) / k) for w, k in Counter(w for words in said for w in words).items()}
+    weight = lambda words: math.fsum(rare[w] for w in words) # in any order the same
+    whole, repeated = [*map(weight, said)], [0.] * len(said)
+    left, chosen = list(range(len(said))), []
+    while left and len(chosen) < n:
+        left.remove(best := min(left, key=lambda i: i / len(said) + repeated[i]))
+        chosen.append(best)
+        for i in left:
+            if again := said[i] & said[best]:
+                repeated[i] = max(repeated[i], weight(again) / min(whole[i], whole[best]))
+    return [tweets[i] for i in chosen]
 
 # %% ../../nbs/3_generation/generate.ipynb #b0142657
 def _drawn(voice, prompt, numbers, sampling, seed, bs, known, watch):
@@ -327,7 +352,7 @@ def generate_tweets(
         candidates = list(found.values())
         best = list(without_twins(ranked(candidates, [real[t.text] for t in candidates] if judge else None), prompt))
         drawn, draw = numbers.stop, 2 * (n - len(best)) + 8
-    return best[:n]
+    return varied(best, n, prompt)
 
 # %% ../../nbs/3_generation/generate.ipynb #ea695c04
 def _alternatives(best, names): return [(names[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist())]

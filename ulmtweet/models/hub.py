@@ -191,8 +191,9 @@ def _run_pip(command, folder, watch):
 def _size(folder):
     "Bytes of the largest file below a folder, where files come and go."
     size = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError): size = max(size, path.stat().st_size)
+    for inner, _, names in os.walk(folder): # which passes over folders that are gone
+        for name in names:
+            with contextlib.suppress(OSError): size = max(size, os.stat(os.path.join(inner, name)).st_size)
     return size
 
 # %% ../../nbs/2_models/hub.ipynb #11116857
