@@ -1,11 +1,11 @@
 "A real server with the page, and a real browser in front of it."
-import os, shutil, socket, subprocess, sys, time, urllib.request
+import os, shutil, subprocess, sys, time, urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, free_ports
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SHOTS = os.environ.get("ULMTWEET_SHOTS") # a folder, to look at what the tests saw
@@ -14,9 +14,7 @@ SHOTS = os.environ.get("ULMTWEET_SHOTS") # a folder, to look at what the tests s
 @contextmanager
 def server(home, script="app.py"):
     "A Streamlit server over a home folder; gives its address and process."
-    with socket.socket() as s:
-        s.bind(("localhost", 0))
-        port = s.getsockname()[1]
+    [port] = free_ports(1)
     command = [sys.executable, "-m", "streamlit", "run", str(script),
                "--server.headless", "true", "--server.port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "ULMTWEET_HOME": str(home)},

@@ -1,4 +1,4 @@
-import json, multiprocessing, os, signal, subprocess, sys, tempfile, time
+import json, multiprocessing, os, signal, socket, subprocess, sys, tempfile, time
 from contextlib import suppress
 from functools import cache
 from multiprocessing import forkserver
@@ -69,12 +69,15 @@ class Started:
         self.pid = self.process.pid
 
     @property
+    def alive(self): return self.process.is_alive()
+
+    @property
     def said(self): return Path(self.file.name).read_text(encoding="utf-8")
 
     def wait_for(self, happens):
         "Wait until something happens while the command lives; what it is."
         while not (found := happens()):
-            assert self.process.is_alive(), self.said
+            assert self.alive, self.said
             time.sleep(0.01)
         return found
 
@@ -83,6 +86,14 @@ class Started:
         with suppress(ProcessLookupError): os.kill(self.pid, sign) # it may have come to its end
         self.process.join(60)
         return self.process.exitcode
+
+
+def free_ports(n):
+    "Ports of this computer on which nobody listens."
+    sockets = [socket.create_server(("localhost", 0)) for _ in range(n)]
+    try: return [s.getsockname()[1] for s in sockets]
+    finally:
+        for s in sockets: s.close()
 
 
 def failed(done, code):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PROGRAM, SAMPLE, Started, failed, forked, run
+from conftest import PROGRAM, SAMPLE, Started, failed, forked, free_ports, run
 from kills import equal, outcome
 from test_training import limit
 from ulmtweet.core import ASSETS, read_json, sha256_file
@@ -136,14 +136,6 @@ def test_shards_are_the_same_whoever_is_killed(tmp_path):
     assert len(texts) == len(set(texts)) == sum(s["tweets"] for s in one["shards"])
 
 
-def free_ports(n):
-    "Where nobody listens."
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    try: return [s.getsockname()[1] for s in sockets]
-    finally:
-        for s in sockets: s.close()
-
-
 def listens(port):
     try: return socket.create_connection(("127.0.0.1", port)).close() is None
     except OSError: return False
@@ -177,7 +169,7 @@ def test_five_kills_of_the_command_and_two_stops(crowd, straight, tmp_path):
         finished = len(list(out.glob("voices/[!.]*")))
         begun, process = time.time(), Started(*command)
         fresh = lambda: [p for p in (out/WORK).glob("*.status") if p.stat().st_mtime > begun]
-        assert waits(lambda: not process.process.is_alive() or fresh())
+        assert waits(lambda: not process.alive or fresh())
         time.sleep(rng.uniform(0, 0.2))
         workers = processes_of(process.pid)
         ended = process.end(sign)
