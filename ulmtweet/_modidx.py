@@ -2571,6 +2571,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'ulmtweet.workers._end_with_parent': ('workers.html#_end_with_parent', 'ulmtweet/workers.py'),
                                   'ulmtweet.workers._has_token': ('workers.html#_has_token', 'ulmtweet/workers.py'),
                                   'ulmtweet.workers._serve': ('workers.html#_serve', 'ulmtweet/workers.py'),
+                                  'ulmtweet.workers._why': ('workers.html#_why', 'ulmtweet/workers.py'),
                                   'ulmtweet.workers.cores': ('workers.html#cores', 'ulmtweet/workers.py'),
                                   'ulmtweet.workers.join_ray': ('workers.html#join_ray', 'ulmtweet/workers.py'),
                                   'ulmtweet.workers.load_ray': ('workers.html#load_ray', 'ulmtweet/workers.py'),

@@ -192,11 +192,14 @@ def join_ray(
         with warnings.catch_warnings(action="ignore"): # the error says it, too
             ray.init(address, log_to_driver=False, logging_level="ERROR", **(ours if address == "local" else {}))
     except (ConnectionError, ValueError, RuntimeError) as e:
-        raise UsageError(f"no Ray answers at {address} ({reason_of(e)}); start one with `ray start --head "
+        raise UsageError(f"no Ray answers at {address} ({_why(e)}); start one with `ray start --head "
                          "--include-dashboard=false`, give the token of one that runs in RAY_AUTH_TOKEN, or use "
                          "--ray local") from None
     if threading.current_thread() is threading.main_thread(): signal.signal(signal.SIGTERM, before)
     return ray, True
+
+def _why(error): # a Ray elsewhere tells it with its traceback
+    return str(error).splitlines()[-1] if "Traceback" in str(error) else reason_of(error)
 
 # %% ../nbs/01_workers.ipynb #233a4672
 class OnRay:

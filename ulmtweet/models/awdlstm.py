@@ -242,13 +242,17 @@ def token_nats(
     "How surprising each token and the end is: minus the natural logarithm of its probability."
     encoded = [torch.tensor(tokenizer.encode(t), dtype=torch.long) for t in tweets]
     order = sorted(range(len(tweets)), key=lambda i: len(encoded[i]))
-    nats, ranks = [None] * len(tweets), [None] * len(tweets)
+    lengths = [len(e) + 1 for e in encoded]
+    # made before the batches, since little tensors between theirs would keep that memory from being used again
+    nats, ranks = (list(torch.empty(sum(lengths), dtype=d).split(lengths)) for d in (torch.float, torch.long))
     was_training = model.training
     model.eval()
     while order: # the longest tweets first, each batch with those that are nearly as long
         fit = max(tokens // (len(encoded[order[-1]]) + 1), 1)
         rows = [order.pop() for _ in range(min(len(order), fit))]
-        for i, n, r in zip(rows, *_batch_nats(model, [encoded[i] for i in rows])): nats[i], ranks[i] = n, r
+        for i, n, r in zip(rows, *_batch_nats(model, [encoded[i] for i in rows])):
+            nats[i].copy_(n)
+            ranks[i].copy_(r)
     model.train(was_training)
     return nats, ranks
 
