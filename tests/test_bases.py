@@ -221,6 +221,7 @@ def test_another_file_the_second_time_is_refused(fastai_archive, serve, tmp_path
         fetch_wt103(tmp_path, download(serve(other), other))
 
 
+@pytest.mark.slow
 def test_words_from_scratch(few_tweets, tmp_path):
     done = run("train", few_tweets, "--base", "none", "--tokens", "word",
                "--lr", "5e-3", "--epochs", "2", "--name", "words", "--json", home=tmp_path)

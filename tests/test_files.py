@@ -167,6 +167,7 @@ def gzip_of_zeros(path, megabytes, before=b""):
     return path
 
 
+@pytest.mark.slow
 def test_bombs_are_refused_within_limits(tmp_path):
     big = member("t.csv")[0]
     big.size = 2**31
@@ -180,6 +181,7 @@ def test_bombs_are_refused_within_limits(tmp_path):
         assert limited(path).startswith("refused"), path
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_members(tmp_path):
     names = [f"media/{i}.jpg" for i in range(100_000)]
     path = make_zip(tmp_path/"t.zip", {**dict.fromkeys(names, b"x"), "t.csv": TABLE}, zipfile.ZIP_STORED)

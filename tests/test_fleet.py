@@ -89,6 +89,7 @@ def test_a_broken_file_and_too_few_tweets_among_good_ones(crowd, straight, tmp_p
     assert stamps(tmp_path/"out") == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_in_one_task_leaves_the_others(crowd, straight, tmp_path):
     rows = train_fleet(people(crowd, 3), tmp_path, plan(crowd), place=lambda: Here("p001"))
     assert [r["state"] for r in rows] == ["finished", "failed", "finished"]

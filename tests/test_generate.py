@@ -35,6 +35,7 @@ def test_tweets_are_the_same_in_batches_of_1_7_and_512():
         assert edges.abs().max() < rounding, (i, at, low, high)
 
 
+@pytest.mark.slow
 def test_a_killed_file_goes_on_without_a_repeat_or_a_gap(home, tmp_path):
     ask = ["generate", "-n", 3000, "--seed", "5", "--prompt", "I", "--prompt", "The van",
            "--invent", "--max-copied", "1"]

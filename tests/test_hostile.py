@@ -426,6 +426,7 @@ def foreign(texts, source):
     return [t for t in texts if not any(letters(t) in s for s in sources)]
 
 
+@pytest.mark.slow
 def test_hostile_files_are_refused_or_read_right(tmp_path):
     assert len(HOSTILE) == 500
     made = make_all(tmp_path)
@@ -550,6 +551,7 @@ def is_linear(function, attack, sizes=(30, 400, 4000)):
     return any(whole(times) < 2.5 * half(times) + 0.02 for times in (1, 3, 5))
 
 
+@pytest.mark.slow
 def test_regular_expressions_are_linear():
     assert len(USED) > 100
     for (pattern, flags), methods in USED.items():

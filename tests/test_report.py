@@ -87,6 +87,7 @@ def test_predicting_loads_what_it_needs_and_no_more(judged):
     assert not [name for name in loaded if name.startswith(("ulmtweet.data", "ulmtweet.training"))]
 
 
+@pytest.mark.slow
 def test_same_seed_same_report(judged):
     report, home = judged
     again = json.loads(run("report", "small", "--quick", "--json", "--out", home/"again.html", home=home).stdout)
@@ -122,6 +123,7 @@ def test_compare(home, tmp_path):
     failed(run("compare", "small", "twin", "--text", " ", home=tmp_path), 2)
 
 
+@pytest.mark.slow
 def test_stories(home):
     done = run("stories", "small", "--theme", "The rocket", "-n", 2, "--tweets", 3, "--seed", 1, "--json", home=home)
     stories = json.loads(done.stdout)

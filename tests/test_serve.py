@@ -326,6 +326,7 @@ def test_llm_asks_the_server(server, voice, served_home, tmp_path):
     assert "The van" + done.stdout.removesuffix("\n") == texts(voice, "The van", 1, 3)[0], done.stderr
 
 
+@pytest.mark.slow
 def test_llm_finds_the_voices(voice, served_home, tmp_path):
     done = llm(served_home, tmp_path, "-m", "ulmtweet/small", "The  van", "-o", "seed", "3")
     assert done.stdout == texts(voice, "The van", 1, 3, temperature=0.8)[0] + "\n", done.stderr

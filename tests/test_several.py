@@ -60,6 +60,7 @@ def test_each_is_heard_alike_and_only_where_it_is_learnt(several, monkeypatch):
     assert voice.days[:40] == [days[t] for t in voice.originals[:40]] and voice.days[-1] == days[split.test[-1]]
 
 
+@pytest.mark.slow
 def test_stopped_it_goes_on_to_the_same_bits(several, tiny, tmp_path):
     home, _ = several
     tweets, _ = of_several(clean_tweets(read_tweets(home/"house.csv"))[0])

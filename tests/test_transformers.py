@@ -96,6 +96,7 @@ def test_corrections_leave_the_base_alone_and_are_small(tweets, base, tmp_path):
     assert voice.meta["base"]["sha256"] and voice.meta["recipe"]["lr"] == 3e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, rounding", [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
 def test_tweets_are_the_same_in_batches_of_1_7_and_64(base, dtype, rounding):
     model, tokenizer = load_transformer(base)
@@ -120,7 +121,8 @@ def test_tweets_are_the_same_in_batches_of_1_7_and_64(base, dtype, rounding):
         assert edges.abs().max() < rounding, (i, at, low, high)
 
 
-@pytest.mark.parametrize("kind", ["lora", pytest.param("full", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lora", "full"])
 def test_a_voice_goes_on_as_it_was_made(kind, tweets, base, tmp_path):
     first = fine_tune(tweets[:200], "v", base=f"hf:{base}", recipe=KINDS[kind], home=tmp_path)
     updated = update_voice(tweets[200:], first.folder, Recipe(lr=3e-3, epochs=1), tmp_path)
