@@ -20,10 +20,12 @@ demo: setup
 	$(BIN)/ulmtweet demo
 	@echo 'Open the page with: $(BIN)/streamlit run app.py'
 
-# three processes also on two cores, since many checks wait for something
+# more processes than cores, since many checks wait for something
+PROCESSES := $(if $(SLOW),3,4)
+
 test: setup
-	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --do-print --n-workers 3 $(if $(SLOW),--flags slow)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -vv -n 3 --dist worksteal $(if $(SLOW),-m "slow or not slow")
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --do-print --n-workers $(PROCESSES) $(if $(SLOW),--flags slow)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -vv -n $(PROCESSES) --dist worksteal $(if $(SLOW),-m "slow or not slow")
 
 bench: setup # what the files in bench/ need; each of them says how it is run, and how long it takes
 	$(INSTALL) -c constraints.txt -e '.[bench]'

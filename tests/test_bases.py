@@ -231,6 +231,7 @@ def test_words_from_scratch(few_tweets, tmp_path):
     assert json.loads(run("predict", "-n", "3", "--temperature", "1", "--json", home=tmp_path).stdout)
 
 
+@pytest.mark.slow
 def test_update_learns_what_is_new(few_tweets, tmp_path):
     lines = few_tweets.read_text(encoding="utf-8").splitlines()
     (tmp_path/"old.csv").write_text("\n".join([lines[0], *lines[130:]]), encoding="utf-8") # the newest come first

@@ -66,6 +66,7 @@ def sent(hub, command, files):
     return hub
 
 
+@pytest.mark.slow
 def test_there_and_back_it_is_the_same_voice(hub, home, tmp_path):
     "The real program, as the Hub's client reads its environment once."
     env = dict(HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path/"hf"), HF_TOKEN=TOKEN)

@@ -106,6 +106,7 @@ def test_report_that_cannot_be_made(home, few_tweets, tmp_path):
     assert "--no-originals" in failed(run("report", tmp_path/"bare", home=home), 2)
 
 
+@pytest.mark.slow
 def test_compare(home, tmp_path):
     shutil.copytree(home/"voices"/"small", tmp_path/"voices"/"small")
     shutil.copytree(home/"voices"/"small", tmp_path/"voices"/"twin")

@@ -141,6 +141,7 @@ def test_options_of_another_kind_of_network_are_refused(tweets, base, tmp_path):
     assert not (tmp_path/"voices").exists()
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_goes_on(few_tweets, base, tmp_path):
     command = ["train", few_tweets, "--name", "v", "--base", f"hf:{base}", "--lr", "3e-3", "--epochs", "1"]
     done = run(*command, "--json", home=tmp_path)
