@@ -237,8 +237,10 @@ def test_a_ray_that_somebody_else_has_begun(crowd, straight, tmp_path):
         PROGRAM.with_name("ray"), "start", "--head", "--block", "--include-dashboard=false", "--num-cpus", "2",
         "--object-store-memory", "80000000", "--node-ip-address", "127.0.0.1", "--port", str(port),
         "--ray-client-server-port", str(client)],
-        # a busy machine needs more than Ray's half minute to begin a client's server
-        env=os.environ | env | dict(RAY_AUTH_MODE="token", RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S="300"),
+        # a busy machine needs more than Ray's half minute to begin a client's server, and what gRPC does
+        # after a fork, which is only for those who don't call `exec`, can crash that server's beginning
+        env=os.environ | env | dict(RAY_AUTH_MODE="token", RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S="300",
+                                    GRPC_ENABLE_FORK_SUPPORT="0"),
         stdout=subprocess.DEVNULL)
     try:
         assert waits(lambda: head.poll() is not None or listens(client)) and head.poll() is None
