@@ -33,7 +33,8 @@ def straight(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_pretraining_goes_on_to_the_same_weights(straight, tmp_path, sign):
     stopped, work = tmp_path/"stopped", tmp_path/".stopped.training"
     command = ["pretrain", SAMPLE, "--out", stopped, *SMALL, "--epochs", "6"]

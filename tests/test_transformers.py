@@ -54,8 +54,8 @@ def cut_at(share):
 KINDS = dict(lora=Recipe(lr=3e-3), full=Recipe(lr=3e-3, full=True, epochs=1), packed=RECIPES["huggingtweets"])
 
 
-@pytest.mark.parametrize("kind", ["lora", pytest.param("full", marks=pytest.mark.slow),
-                                  pytest.param("packed", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["lora", "full", "packed"])
 def test_a_training_that_was_cut_off_ends_with_the_same_voice(kind, tweets, base, tmp_path):
     choices = dict(base=f"hf:{base}", recipe=KINDS[kind], home=tmp_path)
     straight = fine_tune(tweets[-150:], "straight", **choices)
