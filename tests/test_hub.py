@@ -270,6 +270,14 @@ def test_a_cache_laid_by_hand_is_used(server, find, files, tmp_path):
     assert "folder" in find() and (folder/"model-00002-of-00002.safetensors").is_file()
 
 
+def test_an_evaluation_fetches_nothing(server, tmp_path):
+    script = ("from ulmtweet.evaluation.evaluate import base_of; from ulmtweet.models.voice import Voice\n"
+              "print(base_of(Voice(None, None, dict(base=dict(name='hf:juno/tiny', sha256='0')))))")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120,
+                          env=os.environ | dict(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path)))
+    assert done.stdout == "None\n" and not server.log, done.stderr
+
+
 # a package with a model in it
 
 

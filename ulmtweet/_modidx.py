@@ -1352,6 +1352,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'ulmtweet.models.hub.hub_client': ('2_models/hub.html#hub_client', 'ulmtweet/models/hub.py'),
                                      'ulmtweet.models.hub.hub_errors': ('2_models/hub.html#hub_errors', 'ulmtweet/models/hub.py'),
                                      'ulmtweet.models.hub.is_hub': ('2_models/hub.html#is_hub', 'ulmtweet/models/hub.py'),
+                                     'ulmtweet.models.hub.is_kept': ('2_models/hub.html#is_kept', 'ulmtweet/models/hub.py'),
                                      'ulmtweet.models.hub.kept_repo': ('2_models/hub.html#kept_repo', 'ulmtweet/models/hub.py'),
                                      'ulmtweet.models.hub.missing_libraries': ( '2_models/hub.html#missing_libraries',
                                                                                 'ulmtweet/models/hub.py'),

@@ -25,7 +25,7 @@ from ..generation.engine import Sampling
 from ..generation.generate import sample_tweets, stream_tweets
 from ..models.awdlstm import AWDLSTM, token_nats, tweet_nats
 from ..models.bases import load_base
-from ..models.hub import HUB
+from ..models.hub import is_hub, is_kept
 from ..models.tokens import EOT_ID, Tokens, train_char
 from ..models.voice import Voice
 
@@ -168,9 +168,10 @@ def base_of(
     "The base that a voice was made from, with the voice's words."
     name, sha256 = voice.meta["base"]["name"], voice.meta["base"].get("sha256")
     if not sha256: return None
-    # nothing is downloaded for this
-    if name in ("wt103", *HUB) and not (home_folder(home)/"bases"/name).is_dir(): return None
-    try: base = load_base(name, home)
+    if name == "wt103" and not (home_folder(home)/"bases"/name).is_dir(): return None # nothing is downloaded for this
+    try:
+        if is_hub(name) and not is_kept(name, home): return None
+        base = load_base(name, home)
     except UlmtweetError: return None
     if base.sha256 != sha256: return None
     if base.tokenizer.kind != "word" or base.meta.get("kind") != "base": return base
