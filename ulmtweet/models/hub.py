@@ -436,7 +436,7 @@ def kept_repo(
 
 # %% ../../nbs/2_models/hub.ipynb #7be2d5a1
 def is_kept(
-    base: str, # As for `find_hub`
+    base: str, # As a voice names it: `smollm2`, `hf:OWNER/NAME@REVISION` or `hf:FOLDER`
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> bool:
     "Whether `find_hub` would fetch nothing; raises `ModelError`, `UsageError` without the extra."
