@@ -137,12 +137,17 @@ def server(files):
 
 
 @pytest.fixture
-def find(server, tmp_path):
+def asking(server, tmp_path):
+    "The environment of a process that asks the stand-in, whatever is set here."
+    keep = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))}
+    return keep | dict(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path/"hf"))
+
+
+@pytest.fixture
+def find(asking, tmp_path):
     "Find a base in a process of its own, as the Hub's client reads the environment once."
     def find(base="hf:juno/tiny", start=False, before=None, **env):
-        keep = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))}
-        env = keep | dict(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path/"hf")) | env
-        process = subprocess.Popen([sys.executable, "-c", SCRIPT, base, tmp_path/"home"], env=env, text=True,
+        process = subprocess.Popen([sys.executable, "-c", SCRIPT, base, tmp_path/"home"], env=asking | env, text=True,
                                    preexec_fn=before, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         if start: return process
         out, said = process.communicate(timeout=60)
@@ -270,11 +275,10 @@ def test_a_cache_laid_by_hand_is_used(server, find, files, tmp_path):
     assert "folder" in find() and (folder/"model-00002-of-00002.safetensors").is_file()
 
 
-def test_an_evaluation_fetches_nothing(server, tmp_path):
+def test_an_evaluation_fetches_nothing(server, asking):
     script = ("from ulmtweet.evaluation.evaluate import base_of; from ulmtweet.models.voice import Voice\n"
               "print(base_of(Voice(None, None, dict(base=dict(name='hf:juno/tiny', sha256='0')))))")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120,
-                          env=os.environ | dict(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path)))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=asking)
     assert done.stdout == "None\n" and not server.log, done.stderr
 
 

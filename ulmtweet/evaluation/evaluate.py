@@ -19,13 +19,12 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 
-from ..core import HANDLE, UlmtweetError, UsageError, home_folder, set_seed
+from ..core import HANDLE, UlmtweetError, UsageError, set_seed
 from ..data.split import Split
 from ..generation.engine import Sampling
 from ..generation.generate import sample_tweets, stream_tweets
 from ..models.awdlstm import AWDLSTM, token_nats, tweet_nats
-from ..models.bases import load_base
-from ..models.hub import is_hub, is_kept
+from ..models.bases import is_kept, load_base
 from ..models.tokens import EOT_ID, Tokens, train_char
 from ..models.voice import Voice
 
@@ -168,9 +167,8 @@ def base_of(
     "The base that a voice was made from, with the voice's words."
     name, sha256 = voice.meta["base"]["name"], voice.meta["base"].get("sha256")
     if not sha256: return None
-    if name == "wt103" and not (home_folder(home)/"bases"/name).is_dir(): return None # nothing is downloaded for this
     try:
-        if is_hub(name) and not is_kept(name, home): return None
+        if not is_kept(name, home): return None
         base = load_base(name, home)
     except UlmtweetError: return None
     if base.sha256 != sha256: return None

