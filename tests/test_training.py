@@ -55,12 +55,11 @@ def stop_after_a_stage(command, home, sign):
 
 
 @pytest.mark.slow
-def test_a_kill_between_two_stages(few_tweets, home, tmp_path):
-    command = ["train", few_tweets, "--name", "small", "--lr", "5e-3", "--epochs", "3"] # as the voice of `home`
-    code, _ = stop_after_a_stage(command, tmp_path, signal.SIGKILL)
-    again = run(*command, home=tmp_path)
+def test_a_kill_between_two_stages(train, straight, tmp_path):
+    code, _ = stop_after_a_stage(train, tmp_path, signal.SIGKILL)
+    again = run(*train, home=tmp_path)
     assert code == -9 and "resuming at stage 2, epoch 1, batch 1\n" in again.stderr, again.stderr
-    assert same_voice(home/"voices"/"small", tmp_path/"voices"/"small")
+    assert same_voice(straight, tmp_path/"voices"/"small")
 
 
 @pytest.mark.slow
