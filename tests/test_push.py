@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 from conftest import run
 from keeping_hub import TOKEN, KeepingHub
 from ulmtweet.cli.__main__ import app
-from ulmtweet.cli.frame import named_voice
 from ulmtweet.core import NetworkError, UsageError
 from ulmtweet.generation.generate import generate_tweets
 from ulmtweet.generation.originality import folded_words
@@ -30,7 +29,7 @@ def hub():
 @pytest.fixture(scope="module")
 def files(home):
     "What goes of the small voice, by name."
-    found = push.pushed_files(named_voice(home/"voices"/"small"), "ada/juno")
+    found = push.pushed_files(Voice.load(home/"voices"/"small"), "ada/juno")
     return {name: f if isinstance(f, bytes) else f.read_bytes() for name, f in found.items()}
 
 
@@ -81,6 +80,7 @@ def test_there_and_back_it_is_the_same_voice(hub, home, tmp_path):
     for name in ("model.safetensors", "tokenizer.json"):
         assert (after.folder/name).read_bytes() == (before.folder/name).read_bytes()
     assert {p.name for p in after.folder.iterdir()} == FILES - {"README.md"} | {"card.md"}
+    assert after.name == "back" and (after.folder/"card.md").read_text().startswith("# back\n")
     assert not after.learnt and not after.unseen
     bare = replace(before, originals=[], held_out={})
     texts = [[t.text for t in generate_tweets(v, "The van", 5, seed=3)] for v in (bare, after)]

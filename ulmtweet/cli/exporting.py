@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .frame import Home, Json, VoiceArgument, app, named_voice, print_json, say
+from .frame import Home, Json, VoiceArgument, app, print_json, say
 from ..core import UsageError
 
 # %% ../../nbs/7_doors/exporting.ipynb #bbaa9cd8
@@ -51,7 +51,7 @@ def export(voice: VoiceArgument = None, *, onnx: Onnx = False, chat: Chat = Fals
 
     Example: ulmtweet export juno --chat --out juno.jsonl
     """
-    from ulmtweet.models.voice import find_voice
+    from ulmtweet.models.voice import Voice, find_voice
     if onnx == chat: raise UsageError("what to export? --onnx for the network, --chat for the tweets; one of them")
-    loaded = named_voice(find_voice(voice, home))
+    loaded = Voice.load(find_voice(voice, home))
     (export_onnx if onnx else export_chat)(loaded, out, as_json)

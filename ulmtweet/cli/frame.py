@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['app', 'Version', 'Home', 'Json', 'Seed', 'VoiceArgument', 'Workers', 'OnRay', 'say', 'Commands', 'frame',
-           'print_json', 'print_table', 'drawn_bar', 'print_above', 'option', 'signed', 'read_prompt', 'named_voice',
-           'this_command', 'place_of']
+           'print_json', 'print_table', 'drawn_bar', 'print_above', 'option', 'signed', 'read_prompt', 'this_command',
+           'place_of']
 
 # %% ../../nbs/7_doors/frame.ipynb #140044bc
 import inspect, json, os, re, select, shlex, signal, stat, sys, threading
@@ -140,14 +140,6 @@ def read_prompt(
             say("nothing came from standard input, so there is no prompt; `-` waits for it")
             return ""
     return sys.stdin.buffer.read(100_000).decode("utf-8", errors="ignore") # more is too long for a tweet anyway
-
-# %% ../../nbs/7_doors/frame.ipynb #8e9aa3e7
-def named_voice(folder):
-    "A voice, named as its folder."
-    from ulmtweet.models.voice import Voice
-    voice = Voice.load(folder)
-    voice.meta["name"] = voice.folder.resolve().name
-    return voice
 
 # %% ../../nbs/7_doors/frame.ipynb #59669898
 def this_command() -> str: return shlex.join(["ulmtweet", *sys.argv[1:]])

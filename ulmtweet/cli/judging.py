@@ -13,7 +13,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .frame import (Home, Json, Seed, VoiceArgument, app, drawn_bar, named_voice, print_json, print_table,
+from .frame import (Home, Json, Seed, VoiceArgument, app, drawn_bar, print_json, print_table,
                                 read_prompt, say)
 from ..core import UsageError
 
@@ -90,12 +90,12 @@ def report(
 # %% ../../nbs/7_doors/judging.ipynb #126efb7d
 def differing_voices(names, home):
     "Voices by name, each once; raises `UsageError` if there are not two, or two have the same name."
-    from ulmtweet.models.voice import find_voice
+    from ulmtweet.models.voice import Voice, find_voice
     loaded = {}
     for folder in dict.fromkeys(find_voice(name, home).resolve() for name in names):
         if folder.name in loaded:
             raise UsageError(f"two voices have the name {folder.name}: rename the folder of one")
-        loaded[folder.name] = named_voice(folder)
+        loaded[folder.name] = Voice.load(folder)
     if len(loaded) < 2: raise UsageError(f"{len(loaded)} voice to compare; expected two different ones or more")
     return list(loaded.values())
 

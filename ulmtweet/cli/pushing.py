@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .frame import Home, Json, app, drawn_bar, named_voice, print_json, say
+from .frame import Home, Json, app, drawn_bar, print_json, say
 from .sharing import Bare
 from ..core import UsageError
 
@@ -47,11 +47,11 @@ def push(voice: Annotated[str, typer.Argument(help="Name or folder of a voice.")
 
     Example: ulmtweet push juno ada/juno-writes --space --public
     """
-    from ulmtweet.models.voice import find_voice
+    from ulmtweet.models.voice import Voice, find_voice
     from ulmtweet.sharing.push import named_repo, push_files, pushed_files, space_files, words_that_go
     if bare and not space: raise UsageError("--bare is about the page; use it with --space")
     repo, _ = named_repo(repo)
-    loaded = named_voice(find_voice(voice, home))
+    loaded = Voice.load(find_voice(voice, home))
     files = space_files(loaded, bare) if space else pushed_files(loaded, repo)
     told = words_that_go(loaded, space, bare)
     if told and not as_json: say(told)

@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .frame import Home, Json, VoiceArgument, app, named_voice, print_json, say
+from .frame import Home, Json, VoiceArgument, app, print_json, say
 
 # %% ../../nbs/7_doors/sharing.ipynb #6b3eda68
 Page = Annotated[Optional[Path], typer.Option(help="The file, .html [default: the voice's name, in this folder].")]
@@ -29,8 +29,8 @@ def share(voice: VoiceArgument = None, *, out: Page = None, bare: Bare = False, 
 
     Example: ulmtweet share juno --out juno.html
     """
-    from ulmtweet.models.voice import find_voice
-    loaded = named_voice(find_voice(voice, home))
+    from ulmtweet.models.voice import Voice, find_voice
+    loaded = Voice.load(find_voice(voice, home))
     from ulmtweet.sharing.html import save_page
     path = out or Path(f"{loaded.name}.html")
     save_page(loaded, path, bare)

@@ -16,7 +16,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .frame import (Home, Json, OnRay, Seed, VoiceArgument, Workers, app, drawn_bar, named_voice, option,
+from .frame import (Home, Json, OnRay, Seed, VoiceArgument, Workers, app, drawn_bar, option,
                                 place_of, print_json, print_table, read_prompt, say, signed, this_command)
 from ..core import UsageError, describe_seconds
 
@@ -52,13 +52,13 @@ def writes_tweets(**defaults):
     def decorate(command):
         @functools.wraps(command)
         def wrapped(voice=None, blend=None, **options):
-            from ulmtweet.models.voice import find_voice
+            from ulmtweet.models.voice import Voice, find_voice
             home = options.get("home")
             folder = find_voice(voice, home)
             from ulmtweet.generation.engine import Sampling # slow to import, so after the first look at the voice
             picked = {o.name: options.pop(o.name) for o in settings}
             words = dict(avoid=tuple(picked["avoid"]), topic=split_topics(picked["topic"]))
-            sampling, loaded = Sampling(**picked | words), named_voice(folder)
+            sampling, loaded = Sampling(**picked | words), Voice.load(folder)
             if blend: loaded = blended(loaded, blend, home)
             say_topics(loaded, sampling.topic)
             return command(voice=loaded, sampling=sampling, **options)
@@ -87,12 +87,12 @@ def near_topics(voice, asked):
 def blended(voice, blend, home):
     "A voice mixed with another one, as `--blend` says."
     from ulmtweet.generation.generate import blend_voices
-    from ulmtweet.models.voice import find_voice
+    from ulmtweet.models.voice import Voice, find_voice
     other, _, share = blend.rpartition(":")
     try: share = float(share)
     except ValueError:
         raise UsageError(f"--blend is {blend!r}; expected a voice and its share, such as juno:0.3") from None
-    return blend_voices(voice, named_voice(find_voice(other, home)), share)
+    return blend_voices(voice, Voice.load(find_voice(other, home)), share)
 
 # %% ../../nbs/7_doors/writing.ipynb #be2020e4
 def report_judge(voice, viable):

@@ -48,11 +48,9 @@ def shard_share(
 @functools.lru_cache(1)
 def kept_voice(
     folder: str, # Of a voice
-) -> Voice: # Named as its folder
+) -> Voice:
     "A voice that stays in memory."
-    voice = Voice.load(folder)
-    voice.meta["name"] = Path(folder).resolve().name
-    return voice
+    return Voice.load(folder)
 
 def write_shard(
     path: str, # As from `shard_path`

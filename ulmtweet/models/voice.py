@@ -97,6 +97,7 @@ def load(cls: Voice,
     _verify_folder(folder)
     meta, tokenizer = read_json(folder/"voice.json"), load_tokenizer(folder/"tokenizer.json")
     _check_format(meta.get("format"), folder)
+    meta["name"] = folder.resolve().name # a folder may have been renamed
     model = _load_model(meta.get("architecture"), tokenizer, folder)
     tweets = _load_tweets(folder/"originals.json")
     return cls(model.eval(), tokenizer, meta, tweets.pop("tweets"), days=tweets.pop("days", []),

@@ -131,11 +131,12 @@ def _refuse(repo, why):
     raise ModelError(f"{repo}: voice.json {why}; whoever made it may push it again")
 
 # %% ../../nbs/6_sharing/pull.ipynb #013441d6
-def _finish(folder, repo):
+def _finish(folder, name, repo):
     "Open the voice, and write its card."
     voice = Voice.load(folder)
-    shape = dict(parameters=voice.model.n_parameters, architecture=voice.model.shape, tokens=voice.tokenizer.kind)
-    try: atomic_write(folder/"card.md", model_card(voice.meta | shape))
+    about = dict(name=name, parameters=voice.model.n_parameters, architecture=voice.model.shape,
+                 tokens=voice.tokenizer.kind)
+    try: atomic_write(folder/"card.md", model_card(voice.meta | about))
     except (KeyError, TypeError, ValueError, AttributeError): check_described({}, repo)
 
 @contextmanager
@@ -188,7 +189,7 @@ def pull_voice(
             with _said_of(repo, folder):
                 with hub_errors(repo, revision, place="for the home folder or choose another --home"):
                     _fetch(client, repo, commit, listed, folder, progress)
-                _finish(folder, repo)
+                _finish(folder, target.name, repo)
             _put_in_place(folder, target, home, overwrite, waiting)
     except Timeout: raise UsageError("another voice is being pulled; wait for its end, and try again") from None
     return target
