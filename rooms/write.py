@@ -10,6 +10,7 @@ from rooms.common import choose_voice, open_judge, open_voice, turn, visitor
 from ulmtweet.core import ASSETS, UsageError
 from ulmtweet.generation.engine import Sampling
 from ulmtweet.generation.generate import READERS, SPARE, Tweet, clean_prompt, first_tweets, generate_tweets
+from ulmtweet.generation.topics import describe_topics, split_topics
 from ulmtweet.models.voice import Voice, is_transformer
 from ulmtweet.page.cards import MOODS, Kept, as_csv, as_jsonl, badges, card, card_style, percent
 from ulmtweet.page.heat import Word, other_words, words_of, written_on
@@ -106,8 +107,12 @@ def write_more():
 def sampling_asked() -> Sampling:
     if not STATE.get("own"): chosen = MOODS[STATE.get("mood") or "normal"]
     else: chosen = Sampling(STATE.temperature, int(STATE.top_k), STATE.top_p, STATE.min_p)
-    return Sampling(chosen.temperature, chosen.top_k, chosen.top_p, chosen.min_p,
+    return Sampling(chosen.temperature, chosen.top_k, chosen.top_p, chosen.min_p, topic=topics_asked(),
                     invent=STATE.get("invent", False), mask_handles=STATE.get("mask", False))
+
+
+def topics_asked() -> tuple[str, ...]:
+    return () if public() else split_topics([STATE.get("topic") or ""]) # what was said is not for strangers to find out
 
 
 def asked_for(voice: Asked) -> Asked:
@@ -137,6 +142,9 @@ def choose_settings():
     st.slider("Tweets", 1, MOST_TWEETS if public() else 50, 5, key="n", bind="query-params")
     st.number_input("Seed", 0, 2**31 - 1, None, key="seed", bind="query-params", placeholder="0",
                     help="The same seed gives the same tweets.")
+    if not public():
+        st.text_input("About", max_chars=LONGEST_PROMPT, key="topic", bind="query-params", placeholder="rockets, cars",
+                      help="Only tweets near one of these.")
     st.checkbox("Invented words", key="invent", bind="query-params",
                 help="Also tweets with rare words that the person never used.")
     st.checkbox("Mask @handles", key="mask", bind="query-params", help="Write @user for every handle.")
@@ -296,6 +304,7 @@ def show_real(voice: Voice, asked: Asked):
 def show_written(asked: Asked, meta: dict):
     if public(): check_request(asked.prompt, asked.n)
     voice, slow = open_voice(meta["folder"], meta["created"]), is_transformer(meta)
+    for line in describe_topics(voice, asked.sampling.topic): st.caption(plain(line))
     show_real(voice, asked)
     above, tweets = st.container(), tweets_for(voice, asked, meta)
     if not slow: # a transformer's voice takes seconds for the next words: they come last, so that no card moves
@@ -305,7 +314,7 @@ def show_written(asked: Asked, meta: dict):
         if i not in STATE.thrown: show_tweet(voice, i, tweet, meta)
     if len(tweets) < asked.n:
         st.info(f"Only {len(tweets)} different tweets came out; "
-                "invented words, more creativity or a shorter prompt may give more.")
+                "invented words, more creativity, a shorter prompt or other topics may give more.")
     st.button("Generate others", icon=":material/refresh:", on_click=write_more, width="stretch")
     if slow: show_next(asked, meta)
     show_link(asked)

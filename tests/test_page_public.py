@@ -68,6 +68,8 @@ def test_a_link_shows_the_same_tweets_to_everybody(served, house):
     expected = [t.text for t in generate_tweets(Voice.load(house/"voices"/"quick"), "Tesla will", 3, READERS, 7)]
     with visitor(served, "192.0.2.1") as ann, visitor(served, "192.0.2.2") as bob:
         assert cards(ann.open(urlencode(LINK)))[-3:] == expected == cards(bob.open(urlencode(LINK)))[-3:]
+        topic = dict(topic="quantum") # whether that was ever said isn't told
+        assert cards(ann.open(urlencode(LINK | topic)))[-3:] == expected
         older = LINK | dict(prompt=LINK["begin"])
         assert cards(bob.open(urlencode({k: older[k] for k in older if k != "begin"})))[-3:] == expected
 

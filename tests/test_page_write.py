@@ -103,6 +103,18 @@ def test_settings_and_creativity_change_what_comes(page, house, monkeypatch):
     assert len(cards(opened(house, monkeypatch, prompt="The van", seed=0, n=2, live="true"))) == 2
 
 
+def test_only_what_is_about_something(house, monkeypatch):
+    asked = dict(prompt="The", seed=0, n=2)
+    test = opened(house, monkeypatch, **asked, topic="rockets, quantum")
+    sampling = replace(READERS, topic=("rockets", "quantum"))
+    assert cards(test) == [t.text for t in generate_tweets(Voice.load(house/"voices"/"quick"), "The", 2, sampling, 0)]
+    assert cards(test) != cards(opened(house, monkeypatch, **asked))
+    said = [caption.value.replace("\\", "") for caption in test.caption]
+    assert any(s.startswith("near rockets: ") for s in said) and "quantum is left out: quick hardly speaks of it" in said
+    nothing = opened(house, monkeypatch, **asked, topic="quantum")
+    assert nothing.error and "speaks of none of this: quantum" in nothing.code[0].value and not cards(nothing)
+
+
 def test_a_chip_begins_a_tweet(page):
     page.pills(key="opening").set_value("Small correction:")
     checked(page.run())

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SAMPLING', 'WRITING', 'Viable', 'Prompt', 'Stream', 'Explain', 'Words', 'Out', 'Prompts', 'Shards', 'StorySeed',
-           'Temperature', 'writes_tweets', 'split_topics', 'say_topics', 'near_topics', 'blended', 'report_judge',
-           'tweet_data', 'print_pieces', 'print_tweets', 'print_words', 'print_written', 'predict', 'asked_prompts',
-           'writing_bar', 'sharded', 'generate', 'own_topics', 'print_story', 'stories']
+           'Temperature', 'writes_tweets', 'near_topics', 'blended', 'report_judge', 'tweet_data', 'print_pieces',
+           'print_tweets', 'print_words', 'print_written', 'predict', 'asked_prompts', 'writing_bar', 'sharded',
+           'generate', 'own_topics', 'print_story', 'stories']
 
 # %% ../../nbs/7_doors/writing.ipynb #b35a58f0
 import functools, os, sys, time
@@ -56,29 +56,17 @@ def writes_tweets(**defaults):
             home = options.get("home")
             folder = find_voice(voice, home)
             from ulmtweet.generation.engine import Sampling # slow to import, so after the first look at the voice
+            from ulmtweet.generation.topics import describe_topics, split_topics
             picked = {o.name: options.pop(o.name) for o in settings}
             words = dict(avoid=tuple(picked["avoid"]), topic=split_topics(picked["topic"]))
             sampling, loaded = Sampling(**picked | words), Voice.load(folder)
             if blend: loaded = blended(loaded, blend, home)
-            say_topics(loaded, sampling.topic)
+            for line in describe_topics(loaded, sampling.topic): say(line)
             return command(voice=loaded, sampling=sampling, **options)
         return signed(wrapped, command, ("voice", "sampling"), [*WRITING, *settings])
     return decorate
 
 # %% ../../nbs/7_doors/writing.ipynb #20619af4
-def split_topics(texts):
-    "The topics in what was typed, each once."
-    return tuple(dict.fromkeys(t.strip() for text in texts for t in text.split(",") if t.strip()))
-
-def say_topics(voice, asked):
-    "Say what is near each topic; raises `UsageError` if the voice speaks of none."
-    if not asked: return
-    from ulmtweet.generation.topics import nearest_words, topics_of
-    found = topics_of(voice, asked)
-    for topic in asked:
-        if topic in found: say(f"near {topic}: {', '.join(nearest_words(found[topic])) or 'what names it'}")
-        else: say(f"{topic} is left out: {voice.name} hardly speaks of it")
-
 def near_topics(voice, asked):
     "Where few tweets came out, the end of the sentence."
     return f" near {', '.join(asked)}, of which {voice.name} doesn't say much" if asked else ""
