@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['Base', 'Tokens', 'Lr', 'Track', 'CheckpointSeconds', 'TOLD', 'Name', 'Epochs', 'AllAtOnce', 'Full', 'Merge', 'Named',
-           'By', 'Balance', 'Originals', 'Replace', 'NewTweets', 'Column', 'Author', 'ThrowAway', 'default_name',
-           'progress_bar', 'watched_training', 'run_training', 'show_voice', 'check_by', 'several_people',
-           'check_choices', 'chosen_recipe', 'train', 'voice_at_home', 'update', 'demo', 'lr_find']
+           'By', 'Balance', 'Originals', 'Replace', 'NewTweets', 'Column', 'Author', 'NewestFirst', 'ThrowAway',
+           'default_name', 'progress_bar', 'watched_training', 'run_training', 'show_voice', 'check_by',
+           'several_people', 'check_choices', 'chosen_recipe', 'train', 'voice_at_home', 'update', 'demo', 'lr_find']
 
 # %% ../../nbs/7_doors/making.ipynb #ce96fdee
 from contextlib import contextmanager
@@ -215,6 +215,8 @@ NewTweets = Annotated[list[str], typer.Argument(
     metavar="FILE...", help="New tweets, or a whole new export; as for `ulmtweet train`.")]
 Column = Annotated[Optional[str], typer.Option(help="Column or key with the tweets [default: found by its content].")]
 Author = Annotated[Optional[str], typer.Option(help="Read this person's tweets only, with or without @.")]
+NewestFirst = Annotated[Optional[bool], typer.Option(
+    "--newest-first/--oldest-first", help="Without dates, which tweet is the first [default: as in the training].")]
 ThrowAway = Annotated[bool, typer.Option(
     "--overwrite", help="Throw away another unfinished training of the voice.")]
 
@@ -231,7 +233,7 @@ def voice_at_home(voice, home):
 def update(
     files: NewTweets,
     voice: Annotated[Optional[str], typer.Option(help="Name of the voice [default: the newest].")] = None,
-    column: Column = None, author: Author = None, lr: Lr = None,
+    column: Column = None, author: Author = None, newest_first: NewestFirst = None, lr: Lr = None,
     epochs: Annotated[Optional[int], typer.Option(help="Epochs [default: by the amount of data].", min=1)] = None,
     overwrite: ThrowAway = False, seed: Seed = 0, track: Track = None, as_json: Json = False, home: Home = None,
 ):
@@ -241,6 +243,7 @@ def update(
 
     Example: ulmtweet update new_export.csv --voice juno
     """
+    from dataclasses import replace
     from ulmtweet.data.clean import CleanOptions, clean_tweets
     from ulmtweet.data.people import authors_of, days_of
     from ulmtweet.data.sources import read_tweets
@@ -250,7 +253,9 @@ def update(
     folder = voice_at_home(voice, home)
     tweets = read_tweets(files, column, home, author)
     about = Voice.load(folder).meta
-    tweets, report = clean_tweets(tweets, CleanOptions(**about.get("cleaning") or {}))
+    cleaning = CleanOptions(**about.get("cleaning") or {})
+    if newest_first is not None: cleaning = replace(cleaning, newest_first=newest_first)
+    tweets, report = clean_tweets(tweets, cleaning)
     say_report(report)
     if several := about.get("people") and tweets.author.any():
         tweets = tweets.assign(author=authors_of(tweets, about["people"]))

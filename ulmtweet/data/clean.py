@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LINK', 'CUT_LENGTHS', 'CUT_LENGTHS_WITH_LINK', 'CUT_QUESTION', 'THREAD_REACH', 'AUTOMATIC_TIMES', 'LONG',
-           'SAME_BEGINNING', 'MAX_TWEET', 'COLUMNS', 'MIN_TWEETS', 'MIN_CHARACTERS', 'ADVISED_CHARACTERS',
+           'SAME_BEGINNING', 'VERSIONS', 'MAX_TWEET', 'COLUMNS', 'MIN_TWEETS', 'MIN_CHARACTERS', 'ADVISED_CHARACTERS',
            'CleanOptions', 'unescape', 'mend_characters', 'take_out_links', 'take_out_quoted', 'is_quoted',
            'mend_apostrophes', 'lost_characters', 'clean_text', 'is_cut_off', 'take_out_thread_numbers',
            'automatic_posts', 'same_as', 'duplicates', 'drop_reason', 'clean_tweets', 'note_people', 'note_script',
@@ -21,7 +21,7 @@ from html.entities import html5
 import ftfy
 import pandas as pd
 
-from ..core import EMOJI, HANDLE, INVISIBLE, DataError, UsageError, says_something
+from ..core import EMOJI, HANDLE, INVISIBLE, WHOLE_HANDLE, DataError, UsageError, says_something
 from .times import in_order_of_time
 
 # %% ../../nbs/1_data/clean.ipynb #f75c50a0
@@ -156,7 +156,7 @@ def _rules_once(text, options, lost):
     if not options.links: text = take_out_links(text)
     if not options.retweets: text = take_out_quoted(text)
     if lost: text = mend_apostrophes(text)
-    if options.handles != "keep": text = HANDLE.sub("@user" if options.handles == "mask" else " ", text)
+    if options.handles != "keep": text = WHOLE_HANDLE.sub("@user" if options.handles == "mask" else " ", text)
     if not options.hashtags: text = _hashtag().sub(" ", text)
     if not options.emoji: text = EMOJI.sub(" ", text)
     if not options.line_breaks: return " ".join(text.split())
@@ -273,6 +273,7 @@ def automatic_posts(
 # %% ../../nbs/1_data/clean.ipynb #c1ea002b
 LONG = 30 # letters and digits from which on a tweet is not written twice by chance, chosen by eye
 SAME_BEGINNING = 20 # characters that two versions of a tweet share
+VERSIONS = 6 # of a tweet at most, as X lets it be edited five times; what more rows share is no id of theirs
 _SIGNS = re.compile(r"[\s!-/:-@\[-`{-~\u00a1\u00ab\u00b7\u00bb\u00bf\u2010-\u205e\u3000-\u303f\uff01-\uff0f]+")
 _LEADING_HANDLES = re.compile(fr"(?:[\s.]*{HANDLE.pattern})+")
 
@@ -295,11 +296,11 @@ def duplicates(
     ids: list[str], # `""` where there is none
 ) -> list[bool]:
     "Which tweets say what an older one says, or are another version of it by their id."
-    seen, out = set(), []
+    seen, out, rows = set(), [], Counter(ids)
     for text, id in zip(texts, ids):
         letters = _letters(text)
         key = hash(same_as(text, letters))
-        keys = {key, hash((id, letters[:SAME_BEGINNING]))} if id else {key}
+        keys = {key, hash((id, letters[:SAME_BEGINNING]))} if id and rows[id] <= VERSIONS else {key}
         out.append(not seen.isdisjoint(keys))
         seen |= keys
     return out

@@ -10,13 +10,16 @@ __all__ = ['voice_name', 'name_sources', 'authors_of', 'folder_names', 'split_au
 import hashlib, json, re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import pandas as pd
 
-from ..core import INVISIBLE, DataError, UsageError, atomic_write, storage_errors
+from ..core import INVISIBLE, DataError, NetworkError, UsageError, atomic_write, storage_errors
+from .accounts import is_account
 from .clean import MIN_TWEETS, CleanOptions, check_enough, clean_tweets
+from .files import shown
 from .sources import read_tweets
 
 # %% ../../nbs/1_data/people.ipynb #20981a3f
@@ -32,7 +35,8 @@ def name_sources(
     "Name people by their sources; raises `UsageError` if two have the same name."
     named = {}
     for source in sources:
-        name = voice_name(re.sub(r"^(\w+:)@?", "", Path(source).stem))
+        text = str(source).partition(":")[2] if is_account(source) else re.sub(r"^\w+:", "", Path(source).stem)
+        name = voice_name(text)
         same = next((other for other in named if other.casefold() == name.casefold()), None)
         if same: raise UsageError(f"{named[same]} and {source} are both of a person {name!r}; rename one of them")
         named[name] = source
@@ -114,20 +118,23 @@ def read_people(
     by_author: bool = False, # Whether the sources together hold tweets of many
     column: str | None = None, # As for `read_tweets`
     home: str | Path | None = None, # As for `read_tweets`
+    kept: bool = False, # As for `read_tweets`
     progress: Callable[[Person], None] = lambda person: None, # Called with each person
 ) -> list[Person]: # In the order of their names
     "Everybody's clean tweets as files; raises `UsageError`, `StorageError`, with `by_author` also `DataError`."
     with storage_errors(folder): folder.mkdir(parents=True, exist_ok=True)
     if by_author:
-        found = split_authors(read_tweets(list(sources), column, home))
+        found = split_authors(read_tweets(list(sources), column, home, kept=kept))
         from_all = ", ".join(Path(s).name for s in sources)
         asked = ((name, from_all, lambda rows=rows: rows) for name, rows in found)
-    else: asked = ((n, s, lambda s=s: read_tweets(s, column, home)) for n, s in name_sources(sources).items())
+    else:
+        rows_of = lambda source: read_tweets(source, column, home, kept=kept)
+        asked = ((name, s, partial(rows_of, s)) for name, s in name_sources(sources).items())
     people = []
     for name, source, read in asked:
-        people.append(person := Person(name, str(source)))
+        people.append(person := Person(name, shown(str(source))))
         try: keep_person(person, read(), folder, options)
-        except DataError as e: person.reason = str(e)
+        except (DataError, NetworkError) as e: person.reason = str(e)
         progress(person)
     return sorted(people, key=lambda p: p.name.casefold())
 

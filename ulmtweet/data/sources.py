@@ -119,10 +119,11 @@ def read_collection(
 def source_path(
     source: str | Path, # A file, a folder, a zip, kaggle:OWNER/NAME, bluesky:HANDLE, mastodon:@USER@SERVER or x:HANDLE
     home: str | Path | None = None, # As for `core.home_folder`
+    kept: bool = False, # As for `fetch_account`
 ) -> Path: # What lies on this computer, fetched if it has to be
     "Where a source can be read; raises `DataError`, `NetworkError`."
     if str(source).startswith("kaggle:"): return kaggle_dataset(str(source).removeprefix("kaggle:"), home)
-    if is_account(source): return fetch_account(source, home)
+    if is_account(source): return fetch_account(source, home, kept)
     path = Path(source)
     if path.exists(): return path
     raise DataError(f"there is no file {path}; expected a file, a folder, a zip, or kaggle:OWNER/NAME, "
@@ -140,10 +141,11 @@ def read_source(
     source: str | Path, # As for `source_path`
     column: str | None = None, # Name of the tweet's column; None means to find it
     home: str | Path | None = None, # As for `core.home_folder`
+    kept: bool = False, # As for `fetch_account`
 ) -> list[pd.DataFrame]: # A table a file
     "Read one source; raises `DataError`, `NetworkError`."
     with reading_errors(source, DataError), _depth_errors(source):
-        path = source_path(source, home)
+        path = source_path(source, home, kept)
         collection = open_collection(path)
         if collection is None: return [read_bytes(read_file(path), path.name, column)]
         tables = read_collection(collection, column)
@@ -171,10 +173,11 @@ def read_tweets(
     column: str | None = None, # Name of the tweet's column; None means to find it
     home: str | Path | None = None, # As for `core.home_folder`
     author: str | None = None, # Only this person's
+    kept: bool = False, # As for `fetch_account`
 ) -> pd.DataFrame: # A row a tweet, in the order of the files
     "Read tweets from any number of sources; raises `DataError`, `NetworkError`."
     sources = [sources] if isinstance(sources, (str, Path)) else sources
-    tables = [table for source in sources for table in read_source(source, column, home)]
+    tables = [table for source in sources for table in read_source(source, column, home, kept)]
     notes = list(dict.fromkeys(note for table in tables for note in table.attrs["notes"]))
     for i, table in enumerate(tables): table["source"] = i
     table = pd.concat(tables, ignore_index=True) if len(tables) > 1 else tables[0]

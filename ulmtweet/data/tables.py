@@ -544,6 +544,6 @@ def read_lines(
         raise DataError(f"{name} looks like {foreign}; expected CSV, TSV, JSON, or text with a tweet a line")
     rows = [dict(text=t) for t in tweets] if tweets else _blocks(text)
     rows = rows or [dict(text=line) for l in split_lines(text) if (line := l.rstrip("\r\n")).strip()]
-    if all(_BULLET.match(r["text"]) for r in rows): rows = [r | dict(text=_BULLET.sub("", r["text"])) for r in rows]
+    if all(_BULLET.match(r["text"]) for r in rows): rows = [r | dict(text=_BULLET.sub("", r["text"], 1)) for r in rows]
     if not rows: raise DataError(f"{name} has no rows; expected at least one tweet")
     return Rows(rows, "lines")

@@ -452,7 +452,7 @@ def _mend(times, by_id, column, notes):
 
 # %% ../../nbs/1_data/times.ipynb #be55d234
 NO_TIMES = ("the {} tweets of the file are taken for the newest, on which the model is tested. If it is the other way "
-            "round, {} --newest-first.")
+            "round, say so ({}).")
 
 def in_order_of_time(
     table: pd.DataFrame, # The tidy table; `source`, if there, is the number of the file that a row is from
@@ -487,7 +487,7 @@ def _order_note(times, timed, untold, newest_first):
     if not timed and n:
         if missing == n: reason = "There are no times"
         else: reason = f"Only {n - missing} of {n} tweets have a time" if missing else "All times are the same"
-        return f"{reason}: " + NO_TIMES.format(*("first", "leave out") if newest_first else ("last", "add"))
+        return f"{reason}: " + NO_TIMES.format(*("first", "without --newest-first") if newest_first else ("last", "--newest-first"))
     if untold:
         return (f"{len(untold)} of {len(timed) + len(untold)} files have no times that tell an order; their "
                 f"{sum(map(len, untold))} tweets are taken for the oldest.")

@@ -36,7 +36,7 @@ class Sampling:
     min_p: float = 0. # Least probability as a share of the best token's, from 0 up to 1
     repetition_penalty: float = 1. # On the scores of tokens that are in the tweet; 1 is none
     no_repeat_ngram: int = 0 # Tokens in a row that don't come twice in a tweet; 0 means any may
-    max_tokens: int = 160 # A tweet that has not ended by then is dropped
+    max_tokens: int | None = None # A tweet that has not ended by then is dropped; None means as the voice's `Rules` say
     min_length: int = 1 # Of a tweet, in X's weighted characters; shorter ones are dropped
     max_length: int = 280 # Longer ones are dropped, never cut
     avoid: tuple[str, ...] = () # Words or phrases; tweets that have one are dropped
@@ -63,7 +63,7 @@ def _limits(s):
         min_p=(0 <= s.min_p <= 1, "from 0 to 1"),
         repetition_penalty=(1 <= s.repetition_penalty <= 10, "from 1 to 10"),
         no_repeat_ngram=(s.no_repeat_ngram >= 0, "0 or more"),
-        max_tokens=(s.max_tokens >= 1, "1 or more"),
+        max_tokens=(s.max_tokens is None or s.max_tokens >= 1, "1 or more"),
         min_length=(0 <= s.min_length <= 280, "from 0 to 280"),
         max_length=(shortest <= s.max_length <= 280, f"from {shortest} to 280"),
         max_copied=(0 <= s.max_copied <= 1, "from 0 to 1"),
@@ -285,6 +285,7 @@ class Rules:
     inner: Tensor | None = None # (vocab_size,) bool: pieces that go on with a word, so that none can begin with them
     never: Sequence[int] = () # Ids that are not picked, such as that of unknown words
     spelling: Characters | None = None # Which words and characters there are; None means that any may be invented
+    max_tokens: int = 160 # Within which a tweet has to end
 
 @lru_cache(8) # it looks at every piece
 def rules_of(
@@ -306,14 +307,15 @@ class Seats:
         read: State | KeyValues | None = None, # As for `sample_ids`
     ):
         self.model, self.sampling, self.seed, self.rules = model, sampling, seed, rules
+        self.max_tokens = sampling.max_tokens or rules.max_tokens
         n, zeros = len(requests), torch.zeros(len(requests), dtype=torch.long)
-        self.ids = torch.zeros(n, 1 + sampling.max_tokens, dtype=torch.long) # `<eot>`, the prompt, and what was sampled
+        self.ids = torch.zeros(n, 1 + self.max_tokens, dtype=torch.long) # `<eot>`, the prompt, and what was sampled
         self.prompt_len = zeros.clone() # tokens, `<eot>` included
         self.place = zeros.clone() # in `ids`, of the next token to be read
         self.index = zeros.clone() # number of the tweet
         self.ends_word = zeros.bool() # as in the request
         self.nats = zeros.float() # sum of log-probabilities
-        self.uniform = torch.zeros(n, sampling.max_tokens, 2 * TRIES, dtype=torch.float64)
+        self.uniform = torch.zeros(n, self.max_tokens, 2 * TRIES, dtype=torch.float64)
         self.spelt = [""] * n
         self.state, self.start = model.start_state(n, read), model.start_state(1, read)
         self.scores = None # memory that is used again each step
@@ -331,7 +333,7 @@ def sit(self: Seats,
     self.ends_word[seats] = torch.tensor([r.ends_word for r in requests])
     self.place[seats], self.nats[seats] = 0, 0.
     seeds = [self.seed if r.seed is None else r.seed for r in requests]
-    uniform = [tweet_uniforms(seed, r.index, self.sampling.max_tokens) for seed, r in zip(seeds, requests)]
+    uniform = [tweet_uniforms(seed, r.index, self.max_tokens) for seed, r in zip(seeds, requests)]
     self.uniform[seats] = torch.from_numpy(np.stack(uniform))
     self.model.seat(self.state, seats, self.start)
     for seat, r in zip(seats, requests): self.spelt[seat] = r.spelt
@@ -339,7 +341,7 @@ def sit(self: Seats,
 @patch
 def _write_prompts(self: Seats, seats, prompts):
     longest = 1 + max(map(len, prompts))
-    self.ids = F.pad(self.ids, (0, max(longest + self.sampling.max_tokens - self.ids.shape[1], 0)))
+    self.ids = F.pad(self.ids, (0, max(longest + self.max_tokens - self.ids.shape[1], 0)))
     padded = [[EOT_ID, *ids] + [0] * (longest - 1 - len(ids)) for ids in prompts]
     self.ids[seats, :longest] = torch.tensor(padded)
     self.prompt_len[seats] = torch.tensor([1 + len(ids) for ids in prompts])
@@ -407,7 +409,7 @@ def _sample(self: Seats, out, rows):
     nats[changed] = before.gather(-1, token[changed][:, None])[:, 0]
     self.nats[rows] += nats
     self.ids[rows, place] = token
-    return rows[(token == EOT_ID) | (nth + 1 == self.sampling.max_tokens)].tolist()
+    return rows[(token == EOT_ID) | (nth + 1 == self.max_tokens)].tolist()
 
 @patch
 def _unchanging(self: Seats):

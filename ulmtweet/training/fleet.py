@@ -253,8 +253,10 @@ def train_fleet(
     fleet = Fleet(folder, plan, plan.choices(home))
     with training_lock(folder, "a fleet", lambda whose: progress(fleet.status(f"{WAITING} {whose}"))):
         try:
-            read_people(sources, folder/WORK, plan.cleaning, by_author, column, home,
-                        lambda person: (fleet.add(person), progress(fleet.status("reading"))))
+            kept = (folder/"fleet.json").exists() and not overwrite # what accounts post meanwhile changes nothing
+            tell = _now_and_then(lambda: progress(fleet.status("reading")))
+            read_people(sources, folder/WORK, plan.cleaning, by_author, column, home, kept,
+                        lambda person: (fleet.add(person), tell()))
             _train_all(fleet, fleet.check(overwrite), place, home, overwrite, progress)
         except UlmtweetError: fleet.tidy(); raise
         fleet.tidy()
@@ -262,6 +264,16 @@ def train_fleet(
     return [*fleet.rows.values()]
 
 # %% ../../nbs/4_training/fleet.ipynb #b347b295
+def _now_and_then(report, seconds=0.5):
+    "Report at most so often: among a hundred thousand people each report tells of all."
+    last = -seconds
+    def tell():
+        nonlocal last
+        if time.monotonic() - last < seconds: return
+        last = time.monotonic()
+        report()
+    return tell
+
 def _train_all(fleet, to_do, place, home, overwrite, progress):
     "Train whoever is to be trained."
     def done(name, outcome):

@@ -198,8 +198,9 @@ def load(self: Training,
     theirs = found.state["fingerprint"]
     if theirs != self.fingerprint:
         if overwrite or theirs == self.finished.get("fingerprint"): return False
-        raise UsageError(f"an unfinished training of {self.name!r} used other tweets or options; repeat its command "
-                         "to go on with it, use --overwrite to throw it away, or choose another --name")
+        raise UsageError(f"an unfinished training of {self.name!r} used other tweets or options (an account may have "
+                         "new posts); repeat its command to go on with it, use --overwrite to throw it away, or "
+                         "choose another --name")
     self.restore(found)
     return True
 
@@ -485,7 +486,8 @@ def finished_voice(
 ) -> Voice | None: # The voice that this training would make, if it was made before
     "Look before training; raises `UsageError` if there is another voice."
     if not folder.exists(): return None
-    voice = Voice.load(folder)
+    try: voice = Voice.load(folder)
+    except ModelError as e: raise ModelError(f"{e}; --overwrite puts a new one in its place") from None
     if voice.meta.get("fingerprint") != training.fingerprint or bool(voice.originals) != originals:
         raise UsageError(f"there is another voice {training.name!r} already, made from other tweets or with other "
                          "options; choose another --name, or use --overwrite")

@@ -1,7 +1,7 @@
 // Sampling and keeping tweets, and a look inside: the chapters engine and generate, with all settings but the
 // temperature as they are there by default.
 
-const MAX_TOKENS = 160, MAX_LENGTH = 280, MAX_COPIED = 0.8, ALTERNATIVES = 3;
+const MAX_LENGTH = 280, MAX_COPIED = 0.8, ALTERNATIVES = 3;
 const ENDLESS = /\p{Nd}{10}/gu; // a number that a network did not know how to end
 
 // how probable each token is; what the mask leaves out is not
@@ -33,6 +33,7 @@ function pick(p, uniform, mask) {
 class Writer {
   constructor(voice, weights) {
     this.texts = new Texts(voice.patterns);
+    this.needed = voice.needed; // tokens within which a tweet has to end
     this.tokens = new Tokens(voice.tokens);
     this.network = new Network(weights);
     this.copies = voice.copies && new Copies(this.texts, new Uint32Array(decodeBase64(voice.copies)));
@@ -97,7 +98,7 @@ class Writer {
     return probabilities(scores, temperature, new Float32Array(this.p.length), mask);
   }
 
-  hasEnded(lane) { return lane.ids.at(-1) === END || lane.ids.length === MAX_TOKENS; }
+  hasEnded(lane) { return lane.ids.at(-1) === END || lane.ids.length === this.needed; }
 
   // what a lane says so far, prompt included
   textOf({prompt, start, ids}) {
