@@ -216,7 +216,7 @@ def extremes(
 
 # %% ../../nbs/5_evaluation/judge.ipynb #1a6ffb3b
 def learn_judge(
-    real: Sequence[str], # Tweets of the person that the voice has not learnt from
+    real: Sequence[str], # Tweets of the person, best those that have not taught the voice
     generated: Sequence[str], # Tweets of the voice
 ) -> KeptJudge: # To judge other tweets
     "Train the judge of characters on all of these; raises `UsageError`."

@@ -90,5 +90,6 @@ def learnt_judge(
     try: return _load(voice.folder)
     except (ModelError, TypeError):
         if not needed: return None
-        raise UsageError(f"there is no judge of the voice {voice.name!r}; a report trains it: "
-                         f"ulmtweet report {voice.name} --quick") from None
+        name = voice.folder.name if "blend" in voice.meta else voice.name
+        raise UsageError(f"there is no judge of the voice {name!r}; a report trains it: "
+                         f"ulmtweet report {name} --quick") from None

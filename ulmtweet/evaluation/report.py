@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TWEETS', 'APART', 'SCRATCH', 'GRID', 'CURVE', 'PREDICTING', 'WRITING', 'STEPS', 'JUDGES', 'REAL', 'GENERATED', 'GREY',
-           'SECTION', 'SECTION_END', 'measure_prediction', 'measure_voice', 'draw', 'draw_prediction', 'draw_judges',
-           'draw_words', 'draw_lengths', 'draw_spans', 'draw_topics', 'draw_drift', 'draw_months', 'draw_curve',
-           'render', 'card_section', 'check_place', 'save_report']
+           'SECTION', 'SECTION_END', 'measure_prediction', 'check_unseen', 'measure_voice', 'draw', 'draw_prediction',
+           'draw_judges', 'draw_words', 'draw_lengths', 'draw_spans', 'draw_topics', 'draw_drift', 'draw_months',
+           'draw_curve', 'render', 'card_section', 'check_place', 'save_report']
 
 # %% ../../nbs/5_evaluation/report.ipynb #afb54fbd
 import os, time
@@ -16,11 +16,11 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from ..core import StorageError, UsageError, atomic_write, write_json
+from ..core import ModelError, StorageError, UsageError, atomic_write, read_json, write_json
 from .evaluate import (IMITATING, guesses, held_out_split, next_tweets, prediction_rows, size_curve,
                                           start_of, unprompted_tweets, without_handles)
 from .findings import NAMES, STEP, length_shares, sentences, span_shares
-from .judge import (BEST, REPEATS, extremes, learn_judge, outcome_words, real_or_generated,
+from .judge import (BEST, FOLDS, REPEATS, extremes, learn_judge, outcome_words, real_or_generated,
                                        telling_words, tuned_forest)
 from .kept_judge import save_judge
 from .style import by_month, drift, feature_rows, sentiment, top_words, topic_rows, variety
@@ -145,6 +145,15 @@ def _judge_and_count(voice, split, written, quick, grid, seed, told):
     return judgement | _counts(voice, split, newest, written, seed), settings
 
 # %% ../../nbs/5_evaluation/report.ipynb #f405c6f4
+def check_unseen(
+    voice: Voice, # With its tweets
+):
+    "Raise `UsageError` if it has learnt too many of them to be judged by the others."
+    n = len({t.casefold() for t in voice.unseen})
+    if n < 2 * FOLDS:
+        raise UsageError(f"the voice {voice.name} can be judged by {n} tweets that it has not learnt, a tenth of all; "
+                         f"expected {2 * FOLDS} or more: train it on more tweets, about {20 * FOLDS}")
+
 def measure_voice(
     voice: Voice, # With its tweets
     quick: bool = False, # No training from scratch, half as many tweets, a smaller forest, one repetition of the judges
@@ -156,7 +165,8 @@ def measure_voice(
     home=None, # As for `core.home_folder`
 ) -> dict: # All that the page shows; can be written as JSON
     "Everything there is to know about a voice; raises `UsageError` if it has no tweets."
-    split, began = held_out_split(voice), time.monotonic()
+    split, began, weights = held_out_split(voice), time.monotonic(), voice.folder and voice.sha256
+    check_unseen(voice)
     if curve: start_of(voice, home) # may be gone
     told = _Progress(progress, _steps(voice, quick, grid, curve))
     told.step(PREDICTING)
@@ -168,7 +178,7 @@ def measure_voice(
     report = dict(**_about(voice, prediction), beside=beside[-10:], written=written, **found,
                   made=_made(sampling, quick, written, **settings))
     if curve: report["curve"] = size_curve(voice, home=home, progress=lambda s: told.step(CURVE, s["fraction"]))
-    report["made"]["seconds"] = round(time.monotonic() - began, 1)
+    report["made"] |= dict(seconds=round(time.monotonic() - began, 1), weights=weights)
     return report
 
 # %% ../../nbs/5_evaluation/report.ipynb #4cbfc75e
@@ -502,6 +512,14 @@ def check_place(
     if not os.access(path.parent, os.W_OK):
         raise StorageError(f"cannot write {path}: {path.parent} is no folder that can be written to; "
                            "choose another place for the report (--out)")
+    if path.name == "report.html" and (path.parent/"voice.json").exists(): return
+    there = [p for p in (path.with_suffix(".json"), path) if p.exists()]
+    if there and not _is_report(path.with_suffix(".json")):
+        raise UsageError(f"{there[0]} is there already, and no report; choose another name for the report (--out)")
+
+def _is_report(path):
+    try: return "real_or_generated" in read_json(path)
+    except ModelError: return False
 
 # %% ../../nbs/5_evaluation/report.ipynb #33f1fd03
 def save_report(
@@ -510,9 +528,11 @@ def save_report(
     voice: Voice, # Gets a judge, and a section of its card, if the file is `report.html` in its folder
 ):
     "Write the page, the figures, the card and the judge, whose checksum is added to the report; raises `StorageError`."
-    path = Path(path)
+    path, weights = Path(path), report["made"].get("weights")
+    if weights and weights != voice.sha256:
+        raise UsageError(f"the voice {voice.name} has changed since this report began; repeat it")
     atomic_write(path, render(report))
-    if path == voice.folder/"report.html":
+    if path.resolve() == voice.folder.resolve()/"report.html":
         split, card = held_out_split(voice), voice.folder/"card.md"
         report["judge"] = save_judge(learn_judge(split.valid + split.test, report["written"]), voice.folder)
         if card.is_file():

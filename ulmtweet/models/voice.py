@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'READABLE', 'EDITABLE', 'NEEDED', 'LARGEST', 'CARD', 'KIND_NAMES', 'WEB', 'CARD_BASE', 'KIND_LIMITS',
-           'Voice', 'check_weights', 'model_of', 'is_transformer', 'base_in_words', 'network_in_words',
+           'Voice', 'check_weights', 'model_of', 'is_transformer', 'named_base', 'base_in_words', 'network_in_words',
            'learnt_in_words', 'model_card', 'check_name', 'is_complete', 'list_voices', 'training_folder', 'find_voice']
 
 # %% ../../nbs/2_models/voice.ipynb #9829fb99
@@ -231,12 +231,19 @@ KIND_NAMES = dict(subword="pieces of words", word="words", char="characters")
 
 def is_transformer(meta: dict) -> bool: return "model_type" in (meta.get("architecture") or {})
 
+def named_base(
+    base: dict, # As in `voice.json`
+) -> dict:
+    "What may be said of a base: not where on this computer it is."
+    local = re.fullmatch(r"hf:(/.*)", base["name"])
+    return base | (dict(name=Path(local[1]).name) if local else {})
+
 def base_in_words(
     base: dict, # `name`, and `license` where there is one
 ) -> str:
     "A base, with its licence."
     license = base.get("license")
-    return base["name"] + (f" (licence: {license})" if license else "")
+    return named_base(base)["name"] + (f" (licence: {license})" if license else "")
 
 def network_in_words(
     meta: dict, # With `parameters`, `architecture` and `tokens`

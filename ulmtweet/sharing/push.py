@@ -15,18 +15,13 @@ from pathlib import Path
 from ..core import ModelError, UsageError, sha256_file
 from ..data.describe import guess_language, split_signs, words_of
 from ..models.hub import LOG_IN, client_reason, hub_client, hub_errors, repo_name
-from ..models.voice import NEEDED, Voice, is_complete, model_card
+from ..models.voice import NEEDED, Voice, is_complete, model_card, named_base
 from .html import person_data, share_page
 
 # %% ../../nbs/6_sharing/push.ipynb #200daf03
 SAID = ("format", "kind", "name", "created", "base", "parameters", "architecture", "tokens", "recipe", "counts",
         "newest", "metrics", "advice", "versions", "learnt", "cleaning", "history")
 SAID_OF_STAGES = ("name", "epochs", "seconds", "bits_per_character")
-
-def _named(base):
-    "What is said of a base, without the folder it is in."
-    local = re.fullmatch(r"hf:(/.*)", base["name"])
-    return base | (dict(name=Path(local[1]).name) if local else {})
 
 def pushed_meta(
     voice: Voice, # From a folder
@@ -37,11 +32,11 @@ def pushed_meta(
     meta = {k: voice.meta[k] for k in SAID if k in voice.meta}
     stages = [{k: s[k] for k in SAID_OF_STAGES} | dict(samples=[]) for s in voice.meta["stages"]]
     lora = meta["architecture"].get("lora")
-    if lora and _named(lora["base"]) != lora["base"]:
+    if lora and named_base(lora["base"]) != lora["base"]:
         raise ModelError(f"the voice {voice.name} is corrections to a base that is a folder of this computer; "
                          "train it with --merge, and it has all weights")
-    history = [h | dict(base=_named(h["base"])) for h in meta.get("history", [])]
-    return meta | dict(stages=stages, base=_named(meta["base"])) | (dict(history=history) if history else {})
+    history = [h | dict(base=named_base(h["base"])) for h in meta.get("history", [])]
+    return meta | dict(stages=stages, base=named_base(meta["base"])) | (dict(history=history) if history else {})
 
 # %% ../../nbs/6_sharing/push.ipynb #e28cfd05
 LICENSES = dict(en="cc-by-sa-3.0", wt103="cc-by-sa-3.0") # as the Hub names them
