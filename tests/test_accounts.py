@@ -7,9 +7,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from conftest import SAMPLE
 from ulmtweet.core import DataError, NetworkError
 from ulmtweet.data import accounts as chapter
 from ulmtweet.data.accounts import fetch_account
+from ulmtweet.data.people import read_people
+from ulmtweet.data.sources import read_tweets
 
 SOURCES = dict(bluesky="bluesky:juno.example", mastodon="mastodon:@juno@social.example", x="x:juno")
 KINDS = pytest.mark.parametrize("kind", list(SOURCES))
@@ -130,6 +133,23 @@ def test_all_pages_and_later_only_what_is_new(kind, site, tmp_path, capsys):
     files = sorted(folder.glob("page-*.json"))
     fetch_account(SOURCES[kind], tmp_path)
     assert sorted(folder.glob("page-*.json")) == files
+
+
+@KINDS
+def test_what_is_kept_is_enough_where_a_training_goes_on(kind, site, tmp_path):
+    fetch_account(SOURCES[kind], tmp_path, kept=True) # there is nothing yet
+    before = read_tweets(SOURCES[kind], home=tmp_path, kept=True)
+    site.posts += [251]
+    site.log.clear()
+    assert read_tweets(SOURCES[kind], home=tmp_path, kept=True).equals(before) and len(before) == 250 and not site.log
+    assert len(read_tweets(SOURCES[kind], home=tmp_path)) > 250
+
+
+def test_who_is_not_shown_stops_nobody_else(site, tmp_path):
+    site.faults = [(403, dict(error="This method requires an authenticated user"), {})]
+    people = read_people([SOURCES["bluesky"], str(SAMPLE)], tmp_path/"people", home=tmp_path)
+    assert [(p.name, p.tweets > 2000) for p in people] == [("juno.example", False), ("sample_tweets", True)]
+    assert "403: This method" in people[0].reason and not people[1].reason
 
 
 @KINDS

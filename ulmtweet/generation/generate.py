@@ -386,7 +386,7 @@ def explain(
         if so_far == 1: best = p.topk(min(alternatives, len(p)))
         so_far *= p[following].item()
         text, is_end = voice.tokenizer.decode(ids[1:i + 1]), following == EOT_ID
-        if not is_end and text.endswith("\ufffd"): continue # the first part of an emoji: pieces are bytes
+        if not is_end and (text.endswith("\ufffd") or text == said): continue # half an emoji, or a mark of a capital
         piece = "" if is_end else text[len(said):]
         rows.append(dict(piece=piece, probability=so_far, alternatives=_alternatives(best, names)))
         said, so_far = text, 1.
