@@ -24,6 +24,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'ulmtweet.cli.frame._version': ('7_doors/frame.html#_version', 'ulmtweet/cli/frame.py'),
                                     'ulmtweet.cli.frame.drawn_bar': ('7_doors/frame.html#drawn_bar', 'ulmtweet/cli/frame.py'),
                                     'ulmtweet.cli.frame.frame': ('7_doors/frame.html#frame', 'ulmtweet/cli/frame.py'),
+                                    'ulmtweet.cli.frame.getting_ready': ('7_doors/frame.html#getting_ready', 'ulmtweet/cli/frame.py'),
                                     'ulmtweet.cli.frame.named_voice': ('7_doors/frame.html#named_voice', 'ulmtweet/cli/frame.py'),
                                     'ulmtweet.cli.frame.option': ('7_doors/frame.html#option', 'ulmtweet/cli/frame.py'),
                                     'ulmtweet.cli.frame.place_of': ('7_doors/frame.html#place_of', 'ulmtweet/cli/frame.py'),
