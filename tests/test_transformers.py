@@ -1,5 +1,5 @@
 "Transformer voices: trained by the command from a tiny base, killed, stopped, updated, sampled; what doesn't fit."
-import copy, json, shutil, subprocess, sys
+import copy, json, re, shutil, subprocess, sys
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.data.split import split_by_time
 from ulmtweet.generation.engine import Sampling, rules_of, sample_ids, tweet_uniforms
-from ulmtweet.generation.generate import request
+from ulmtweet.generation.generate import request, sample_tweets
 from ulmtweet.models import transformer
 from ulmtweet.models.tokens import EOT_ID, train_subword
 from ulmtweet.models.transformer import load_transformer
@@ -123,6 +123,20 @@ def test_predicting_loads_what_it_needs_and_no_more(tweets, base, tmp_path):
     assert done.stdout.strip() and {"True", "transformers", "transformers.models.llama"} <= loaded, done.stderr
     assert not loaded & {"peft", "gguf", "fastai", "sklearn", "pandas", "matplotlib", "spacy", "streamlit"}
     assert not [name for name in loaded if name.startswith(("ulmtweet.data", "ulmtweet.training"))]
+
+
+def test_capitals_are_where_somebody_writes_them(base, tweets):
+    model, tokenizer = load_transformer(base)
+    voice = Voice(model, tokenizer, dict(name="v"), tweets)
+    numbered = [(i, ("", "The van")[i % 2]) for i in range(100)]
+    one, many = (dict(sample_tweets(voice, numbered, Sampling(max_tokens=60), 3, bs)) for bs in (1, 64))
+    assert one == many
+    words = lambda text: re.findall(r"[^\W\d_]+", re.sub(r"https?://\S+|@\w+", " ", text))
+    hers, pieces = {w for t in tweets for w in words(t)}, {*tokenizer.pieces(range(len(tokenizer)))}
+    written = [w for t in one.values() if t for w in words(t.text)]
+    usual = lambda w: w in (w.lower(), w.capitalize(), w.upper())
+    odd = [w for w in written if not usual(w) and w not in hers and f" {w}" not in pieces]
+    assert len(written) > 300 and not odd, odd
 
 
 @pytest.mark.slow
