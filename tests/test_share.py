@@ -196,7 +196,7 @@ def test_same_pieces_can_follow(writer, rounded):
     spelling = writing_rules(rounded, Sampling()).spelling
     emoji = "🚀".encode().decode("ascii", "surrogateescape")
     halves = [s + emoji[:n] for s in ("", "van") for n in (1, 2, 3)]
-    states = ["", "@", "…", "v", "van", "http", "stra", "café", "xq", *halves]
+    states = ["", "@", "…", "v", "van", "V", "VA", "Va", "vA", "http", "stra", "café", "xq", *halves]
     for state in states:
         found = writer.evaluate("""(codes) => {
             const ids = (mask) => [...mask.keys()].filter((i) => mask[i]), state = String.fromCharCode(...codes);

@@ -1,5 +1,5 @@
 "Transformer voices: trained by the command from a tiny base, killed, stopped, updated, sampled; what doesn't fit."
-import copy, json, shutil
+import copy, json, re, shutil, subprocess, sys
 
 import pytest
 import torch
@@ -9,14 +9,16 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 from conftest import SAMPLE, failed, forked, run
 from kills import equal, kill_often, outcome, tiny_base
 from test_fleet import Here
-from ulmtweet.core import UsageError
+from ulmtweet.core import ModelError, UsageError, write_checksums
 from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.data.split import split_by_time
 from ulmtweet.generation.engine import Sampling, rules_of, sample_ids, tweet_uniforms
-from ulmtweet.generation.generate import request
-from ulmtweet.models.tokens import EOT_ID
+from ulmtweet.generation.generate import request, sample_tweets
+from ulmtweet.models import transformer
+from ulmtweet.models.tokens import EOT_ID, train_subword
 from ulmtweet.models.transformer import load_transformer
+from ulmtweet.models.voice import Voice
 from ulmtweet.training import learner
 from ulmtweet.training.fleet import A_FROZEN_WEIGHT, A_WEIGHT, LIBRARIES, Plan, task_memory, train_fleet
 from ulmtweet.training.learner import RECIPES, Recipe
@@ -94,6 +96,47 @@ def test_corrections_leave_the_base_alone_and_are_small(tweets, base, tmp_path):
     assert all(w.dtype == torch.float16 for w in weights.values())
     assert [s["name"] for s in voice.meta["stages"]] == ["corrections"]
     assert voice.meta["base"]["sha256"] and voice.meta["recipe"]["lr"] == 3e-3
+
+
+def test_a_voice_has_the_tokenizer_of_its_base(tweets, base, tmp_path, monkeypatch):
+    model, tokenizer = transformer.load_hub(f"hf:{base}")
+    model.adapt(transformer.LoRA(4, 8))
+    voice = Voice(model.eval(), tokenizer, dict(name="v"), tweets)
+    voice.save(tmp_path/"v")
+    monkeypatch.setattr(transformer, "hub_tokenizer", None) # is not read a second time
+    loaded = Voice.load(tmp_path/"v")
+    assert loaded.tokenizer.dumps() == tokenizer.dumps() and loaded.model.shape == model.shape
+    assert torch.equal(loaded.model.bias, model.bias)
+    train_subword(tweets, 300).save(tmp_path/"v"/"tokenizer.json")
+    write_checksums(tmp_path/"v")
+    with pytest.raises(ModelError, match="don't belong together"): Voice.load(tmp_path/"v")
+
+
+@pytest.mark.slow
+def test_predicting_loads_what_it_needs_and_no_more(tweets, base, tmp_path):
+    fine_tune(tweets, "v", base=f"hf:{base}", recipe=KINDS["lora"], home=tmp_path)
+    code = ("import gc, sys; from ulmtweet.cli.__main__ import app; app(sys.argv[1:], standalone_mode=False); "
+            "print(gc.get_freeze_count() > 500_000, *sys.modules, file=sys.stderr)")
+    ask = ["predict", "The van", "-n", "1", "--stream", "--voice", "v", "--home", str(tmp_path)]
+    done = subprocess.run([sys.executable, "-c", code, *ask], capture_output=True, text=True)
+    loaded = set(done.stderr.split())
+    assert done.stdout.strip() and {"True", "transformers", "transformers.models.llama"} <= loaded, done.stderr
+    assert not loaded & {"peft", "gguf", "fastai", "sklearn", "pandas", "matplotlib", "spacy", "streamlit"}
+    assert not [name for name in loaded if name.startswith(("ulmtweet.data", "ulmtweet.training"))]
+
+
+def test_capitals_are_where_somebody_writes_them(base, tweets):
+    model, tokenizer = load_transformer(base)
+    voice = Voice(model, tokenizer, dict(name="v"), tweets)
+    numbered = [(i, ("", "The van")[i % 2]) for i in range(100)]
+    one, many = (dict(sample_tweets(voice, numbered, Sampling(max_tokens=60), 3, bs)) for bs in (1, 64))
+    assert one == many
+    words = lambda text: re.findall(r"[^\W\d_]+", re.sub(r"https?://\S+|@\w+", " ", text))
+    hers, pieces = {w for t in tweets for w in words(t)}, {*tokenizer.pieces(range(len(tokenizer)))}
+    written = [w for t in one.values() if t for w in words(t.text)]
+    usual = lambda w: w in (w.lower(), w.capitalize(), w.upper())
+    odd = [w for w in written if not usual(w) and w not in hers and f" {w}" not in pieces]
+    assert len(written) > 300 and not odd, odd
 
 
 @pytest.mark.slow

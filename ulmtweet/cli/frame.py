@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['app', 'Version', 'Home', 'Json', 'Seed', 'VoiceArgument', 'Workers', 'OnRay', 'say', 'Commands', 'frame',
-           'print_json', 'print_table', 'drawn_bar', 'print_above', 'option', 'signed', 'read_prompt', 'this_command',
-           'place_of']
+           'print_json', 'print_table', 'drawn_bar', 'print_above', 'option', 'signed', 'read_prompt', 'getting_ready',
+           'this_command', 'place_of']
 
 # %% ../../nbs/7_doors/frame.ipynb #140044bc
-import inspect, json, os, re, select, shlex, signal, stat, sys, threading
+import gc, inspect, json, os, re, select, shlex, signal, stat, sys, threading
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -140,6 +140,16 @@ def read_prompt(
             say("nothing came from standard input, so there is no prompt; `-` waits for it")
             return ""
     return sys.stdin.buffer.read(100_000).decode("utf-8", errors="ignore") # more is too long for a tweet anyway
+
+# %% ../../nbs/7_doors/frame.ipynb #5c0e7a12
+@contextmanager
+def getting_ready():
+    "Look for no garbage while libraries and voices are loaded, and never again among them."
+    gc.disable()
+    try: yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 # %% ../../nbs/7_doors/frame.ipynb #59669898
 def this_command() -> str: return shlex.join(["ulmtweet", *sys.argv[1:]])

@@ -16,8 +16,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from .frame import (Home, Json, OnRay, Seed, VoiceArgument, Workers, app, drawn_bar, option,
-                                place_of, print_json, print_table, read_prompt, say, signed, this_command)
+from .frame import (Home, Json, OnRay, Seed, VoiceArgument, Workers, app, drawn_bar, getting_ready,
+                                option, place_of, print_json, print_table, read_prompt, say, signed, this_command)
 from ..core import UsageError, describe_seconds
 
 # %% ../../nbs/7_doors/writing.ipynb #06add67f
@@ -52,15 +52,15 @@ def writes_tweets(**defaults):
     def decorate(command):
         @functools.wraps(command)
         def wrapped(voice=None, blend=None, **options):
-            from ulmtweet.models.voice import Voice, find_voice
-            home = options.get("home")
-            folder = find_voice(voice, home)
-            from ulmtweet.generation.engine import Sampling # slow to import, so after the first look at the voice
-            from ulmtweet.generation.topics import describe_topics, split_topics
-            picked = {o.name: options.pop(o.name) for o in settings}
-            words = dict(avoid=tuple(picked["avoid"]), topic=split_topics(picked["topic"]))
-            sampling, loaded = Sampling(**picked | words), Voice.load(folder)
-            if blend: loaded = blended(loaded, blend, home)
+            picked, home = {o.name: options.pop(o.name) for o in settings}, options.get("home")
+            with getting_ready():
+                from ulmtweet.models.voice import Voice, find_voice
+                folder = find_voice(voice, home)
+                from ulmtweet.generation.engine import Sampling # slow to import, so after the first look at the voice
+                from ulmtweet.generation.topics import describe_topics, split_topics
+                words = dict(avoid=tuple(picked["avoid"]), topic=split_topics(picked["topic"]))
+                sampling, loaded = Sampling(**picked | words), Voice.load(folder)
+                if blend: loaded = blended(loaded, blend, home)
             for line in describe_topics(loaded, sampling.topic): say(line)
             return command(voice=loaded, sampling=sampling, **options)
         return signed(wrapped, command, ("voice", "sampling"), [*WRITING, *settings])

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LINK', 'UNSPACED', 'BETWEEN', 'IN_HANDLE', 'ANYTHING', 'letters', 'makes_longer', 'known_words', 'known_characters',
-           'piece_texts', 'Characters', 'Spelling', 'spelling_of']
+           'piece_texts', 'known_forms', 'Characters', 'Spelling', 'spelling_of']
 
 # %% ../../nbs/3_generation/words.ipynb #6e744893
 import re
@@ -59,7 +59,7 @@ def known_words(
 
 # %% ../../nbs/3_generation/words.ipynb #4d885436
 _characters = lru_cache(4)(lambda texts: frozenset().union(*texts))
-_frequent = lru_cache(4)(lambda tokenizer: frozenset("".join(tokenizer.pieces(range(len(tokenizer))))) - {"\ufffd"})
+_frequent = lru_cache(4)(lambda tokenizer: frozenset(c for c in {*"".join(piece_texts(tokenizer))} if not _half_of(c)))
 _of_english = lru_cache(lambda: frozenset("".join(_english())))
 
 def known_characters(
@@ -78,11 +78,30 @@ def _text_of(raw): return raw.decode("utf-8", "surrogateescape")
 def _rejoined(text): return _text_of(text.encode("utf-8", "surrogateescape"))
 def _half_of(text): return _WHOLE_AND_HALF.match(text)[2]
 
+@lru_cache(4) # it looks at every piece
 def piece_texts(
     tokenizer: Tokens, # Any that has `piece_bytes`
 ) -> list[str]: # Bytes that are no whole character as signs from U+DC80 to U+DCFF; nothing for `<eot>`
     "The text of each id, losslessly."
     return [_text_of(b) for b in tokenizer.piece_bytes(range(len(tokenizer)))]
+
+# %% ../../nbs/3_generation/words.ipynb #3b7de411
+_runs = lambda text: _LETTERS.findall(HANDLE.sub(" ", LINK.sub(" ", text)))
+
+@lru_cache(4)
+def _forms(texts, tokenizer):
+    english = _english()
+    words, seen = _words(texts) | english, set().union(*map(_runs, texts))
+    seen |= {p[1:] for p in piece_texts(tokenizer) if p[:1] == " " and p[1:].casefold() in words}
+    small = english.union(map(str.lower, seen))
+    forms = seen.union(small, map(str.capitalize, small), map(str.upper, small))
+    return frozenset(form for form in forms if form.isascii() or _LETTERS.fullmatch(form)) # ΐ has no capital letter
+
+def known_forms(
+    voice: Voice, # Any voice
+) -> frozenset[str] | None: # None where `known_words` gives None
+    "How the known words are written."
+    return known_words(voice) and _forms(tuple(voice.learnt), voice.tokenizer)
 
 # %% ../../nbs/3_generation/words.ipynb #5b8123cd
 # States where no word is under way; in the last one all may come until the next space
@@ -94,7 +113,7 @@ class Characters:
         pieces: Sequence[str], # The text of each id of a tokeniser, from `piece_texts`; the first is `<eot>`
         characters: Iterable[str] = (), # All that there are and that can be written in several pieces
     ):
-        self.pieces, self.characters = [p.casefold() for p in pieces], frozenset(characters)
+        self.pieces, self.characters = pieces, frozenset(characters)
         self.begun = self._by_beginning()
         self.going_on = [i for i, p in enumerate(self.pieces) if "\udc80" <= p[:1] <= "\udcbf"]
         # asked again and again
@@ -107,15 +126,15 @@ def _by_beginning(self: Characters):
     "The known characters by the bytes that they can begin with; one sign stands for all that are no letters."
     begun = defaultdict(set)
     for c in self.characters:
-        raw, small = c.encode("utf-8", "ignore"), c.casefold()
-        for n in range(1, len(raw)): begun[_text_of(raw[:n])].add(small if _LETTERS.search(small) else "-")
+        raw, sign = c.encode("utf-8", "ignore"), c if _LETTERS.match(c) else "-"
+        for n in range(1, len(raw)): begun[_text_of(raw[:n])].add(sign)
     return begun
 
 # %% ../../nbs/3_generation/words.ipynb #50836459
 @patch
 def read(self: Characters,
     state: str, # Where the text before ends
-    text: str, # What follows, in small letters
+    text: str, # What follows
 ) -> str | None: # Where it ends now; None if a word or a character would be none
     "Read on."
     if (state + text).isascii(): return self.read_whole(state, text)
@@ -124,7 +143,7 @@ def read(self: Characters,
     if not joined: return None
     whole, rest = joined.groups()
     if half and whole and whole[0] not in self.characters: return None
-    state = self.read_whole(state, whole.casefold())
+    state = self.read_whole(state, whole)
     if state is None or not rest: return state
     return state + rest if self.can_begin(state, rest) else None
 
@@ -184,7 +203,7 @@ def nearly_possible(self: Characters, state: str) -> Tensor: return self.possibl
 class Spelling(Characters):
     "Knows which words can come next as well."
     def __init__(self,
-        words: Collection[str], # All that there are, in small letters
+        words: Collection[str], # All that there are, as they are written
         pieces: Sequence[str], # As for `Characters`
         characters: Iterable[str] = (), # As for `Characters`
     ):
@@ -199,7 +218,7 @@ class Spelling(Characters):
 # %% ../../nbs/3_generation/words.ipynb #a67be7ab
 @patch
 def can_become(self: Spelling,
-    beginning: str, # Of a word, in small letters
+    beginning: str, # Of a word
 ) -> bool:
     "Whether there is a word with this beginning."
     i = bisect_left(self.in_order, beginning)
@@ -216,7 +235,7 @@ def is_whole(self: Spelling,
 @patch
 def read_whole(self: Spelling,
     state: str, # Where the text before ends
-    text: str, # What follows, whole characters, in small letters
+    text: str, # What follows, whole characters
 ) -> str | None: # Where it ends now; None if a word would be none
     "Read words on."
     for part in _PARTS.findall(text):
@@ -251,10 +270,20 @@ def _readings(self: Spelling, piece):
 
 # %% ../../nbs/3_generation/words.ipynb #10754703
 @patch
+def _beginnings(self: Spelling):
+    "Pieces that begin a word, or are one with something behind, found by pieces, which are fewer than words."
+    found = []
+    for lead, (alone, followed) in self.leads.items():
+        if lead and self.can_become(lead): found += alone
+        if lead in self.words: found += followed
+    return found
+
+@patch
 def _rest_of_words(self: Spelling,
     state: str, # Where the text ends
 ) -> Tensor: # Ids (n,), int64
     "Pieces that go on with a word, or end it and what follows them."
+    if state == BETWEEN: return torch.tensor(self._beginnings(), dtype=torch.long)
     found = []
     for i in range(bisect_left(self.in_order, state), len(self.in_order)):
         word = self.in_order[i]
@@ -294,5 +323,5 @@ def spelling_of(
     invent: bool = False, # Whether words may be invented
 ) -> Characters | None: # A `Spelling` where it is known which words there are, None where not even the characters are
     "What keeps a voice from inventing words and characters."
-    characters, words = known_characters(voice), None if invent else known_words(voice)
+    characters, words = known_characters(voice), None if invent else known_forms(voice)
     return characters and _spelling(voice.tokenizer, words, characters)

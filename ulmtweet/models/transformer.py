@@ -266,13 +266,12 @@ class CachedSteps:
         self.width = self.head.shape[1]
 
 def _with_factors(body, dtype):
-    "The body, or a copy, whose matrices are of a type."
+    "The body, or a copy, whose matrices are of a type; it shares everything else."
     if dtype == torch.float32: return body
-    body = copy.deepcopy(body)
-    for name, p in body.named_parameters():
-        if p.ndim == 2 and not isinstance(body.get_submodule(name.rpartition(".")[0]), nn.Embedding):
-            p.data = p.data.to(dtype)
-    return body
+    embeddings = {id(p) for m in body.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
+    is_factor = lambda p: p.ndim == 2 and id(p) not in embeddings
+    copies = {id(p): nn.Parameter(p.detach().to(dtype), False) if is_factor(p) else p for p in body.parameters()}
+    return copy.deepcopy(body, copies)
 
 # %% ../../nbs/2_models/transformer.ipynb #ed3c7422
 @patch
@@ -365,11 +364,12 @@ def end_of_text(
 # %% ../../nbs/2_models/transformer.ipynb #4eb248f9
 def load_transformer(
     folder: str | Path, # config.json, tokenizer.json and weights as safetensors
+    tokenizer: SubwordTokenizer | None = None, # As a voice has kept it; None means that it is read here
 ) -> tuple[Transformer, SubwordTokenizer]: # In evaluation mode, with 32-bit weights
     "Read a base; raises `ModelError`, and `UsageError` without the extra."
     folder = Path(folder)
     eot = end_of_text(folder/"tokenizer.json")
-    tokenizer, lm = hub_tokenizer(folder/"tokenizer.json", eot), _load_lm(folder)
+    tokenizer, lm = tokenizer or hub_tokenizer(folder/"tokenizer.json", eot), _load_lm(folder)
     _fit_vocabulary(lm, len(tokenizer), eot, folder)
     model = Transformer(lm).eval()
     _check_scores(model, folder)
@@ -424,8 +424,9 @@ def _fit_vocabulary(lm, size, eot, folder):
 
 @torch.no_grad()
 def _check_scores(model, folder):
-    ids = torch.arange(4)[None] % model.lm.config.vocab_size
-    ours, theirs = model.logits(model.read(ids)[0]), model.lm(ids).logits
+    ids, body, read = torch.arange(4)[None] % model.lm.config.vocab_size, model.lm.base_model, {}
+    with body.register_forward_hook(lambda body, given, out: read.update(out)): theirs = model.lm(ids).logits
+    ours = model.logits(read["last_hidden_state"])
     if not torch.isfinite(ours).all(): raise ModelError(f"{folder}: some weights are not finite; fetch it again")
     if (ours - theirs).abs().max() > 1e-3 * theirs.abs().max():
         raise ModelError(f"{folder}: {type(model.lm).__name__} scores tokens in a way of its own (capped, scaled or "
@@ -436,10 +437,11 @@ def load_hub(
     base: str, # As for `hub.find_hub`
     home: str | Path | None = None, # As for `core.home_folder`
     progress: Callable[[float], None] = lambda share: None, # Called with the share of a download that is there
+    tokenizer: SubwordTokenizer | None = None, # As for `load_transformer`
 ) -> tuple[Transformer, SubwordTokenizer]: # In evaluation mode, with 32-bit weights
     "Fetch and read a base; raises `ModelError`, `NetworkError`, `StorageError`, and `UsageError` without the extra."
     folder = find_hub(base, home, progress)
-    model, tokenizer = load_transformer(folder)
+    model, tokenizer = load_transformer(folder, tokenizer)
     facts = base_facts(folder, verified=base in HUB) # `find_hub` has compared it then
     found = f"hf:{facts['name']}@{facts['revision']}" if "revision" in facts else f"hf:{folder.resolve()}"
     license = facts.get("license", "unknown")
@@ -467,11 +469,12 @@ def put_on(self: Transformer,
 def load_corrected(
     lora: dict, # As in `Transformer.shape`
     weights: dict[str, Tensor], # The corrections, by name
+    tokenizer: SubwordTokenizer, # The base's, as the voice has kept it
     path: str | Path, # Where they come from, for the message
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> Transformer: # In evaluation mode
     "A base with corrections that were learnt before; raises as `load_hub` does."
-    model, _ = load_hub(lora["base"]["name"], home)
+    model, _ = load_hub(lora["base"]["name"], home, tokenizer=tokenizer)
     if model.origin["sha256"] != lora["base"]["sha256"]:
         raise ModelError(f"{path} was made from another {lora['base']['name']} than the one that is here (its checksum "
                          "differs); bring that one, or train the voice again")
@@ -493,6 +496,8 @@ def transformer_of(
         raise ModelError(f"{path}: voice.json describes no network that transformers knows ({reason_of(e)}); "
                          "restore it, or train the voice again") from None
     check_shapes(weights, {k: tuple(p.shape) for k, p in drawn.named_parameters()}, path)
-    model = Transformer(library.AutoModelForCausalLM.from_config(described)).eval()
+    # which draws no weights that are replaced at once
+    lm = type(drawn).from_pretrained(None, config=described, state_dict={**weights}, dtype=torch.float32)
+    model = Transformer(lm).eval()
     model.put_weights(weights)
     return model

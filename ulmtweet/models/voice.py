@@ -182,10 +182,11 @@ def _load_transformer(shape, tokenizer, folder):
     path, lora, config = folder/"model.safetensors", shape.get("lora"), shape.get("config")
     if not _is_lora(lora) and not isinstance(config, dict):
         raise ModelError(f"{folder}: voice.json describes no network ({shape}); restore it, or train the voice again")
+    _check_size(shape.get("vocab_size"), len(tokenizer), folder)
     weights = {k: w.float() for k, w in _load_weights(path).items()}
     home = folder.resolve().parent.parent if folder.resolve().parent.name == "voices" else None
     if lora and home and not (home/"bases"/lora["base"]["name"]).is_dir(): home = None # a fleet's folder has voices alone
-    model = load_corrected(lora, weights, path, home) if lora else transformer_of(config, weights, path)
+    model = load_corrected(lora, weights, tokenizer, path, home) if lora else transformer_of(config, weights, path)
     _check_size(len(model.bias), len(tokenizer), folder)
     model.never(unwritten(tokenizer))
     return model

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..core import ASSETS, EMOJI, HANDLE, INVISIBLE, ModelError, UsageError, atomic_write
 from ..generation.generate import tokens_needed
 from ..generation.originality import folded_words
-from ..generation.words import UNSPACED, known_characters, known_words
+from ..generation.words import UNSPACED, known_characters, known_forms
 from ..models.awdlstm import AWDLSTM
 from ..models.tokens import BYTE_LEVEL, SubwordTokenizer
 from ..models.voice import Voice, is_complete, model_card
@@ -125,8 +125,10 @@ def person_data(
     bare: bool = False, # Whether to leave it out
 ) -> dict: # `words`, `characters` that take several bytes, `copies`: None each, if the voice hasn't its tweets
     "What the page knows of the person beside the weights."
-    words = None if bare else known_words(voice)
-    if words is None: return dict(words=None, characters=None, copies=None)
+    forms = None if bare else known_forms(voice)
+    if forms is None: return dict(words=None, characters=None, copies=None)
+    small = {form for form in forms if form == form.lower()}
+    words = small | forms.difference(map(str.capitalize, small), map(str.upper, small))
     characters = "".join(sorted(c for c in known_characters(voice) if not c.isascii()))
     copies = np.array(copy_hashes(voice.learnt), "<u4").tobytes()
     return dict(words=" ".join(sorted(words)), characters=characters, copies=base64.b64encode(copies).decode())

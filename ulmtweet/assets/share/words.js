@@ -7,7 +7,7 @@ const halfOf = (text) => text.match(/^[^\udc80-\udcff]*([\udc80-\udcff]*)/u)[1];
 
 class Characters {
   constructor(texts, tokens, characters) {
-    Object.assign(this, {texts, pieces: tokens.bytes.map((bytes) => texts.fold(textOf(bytes)))});
+    Object.assign(this, {texts, pieces: tokens.bytes.map(textOf)});
     this.characters = new Set(characters);
     this.goingOn = this.pieces.flatMap((p, i) => p[0] >= "\udc80" && p[0] <= "\udcbf" ? [i] : []);
     this.begun = this.byBeginning();
@@ -18,7 +18,7 @@ class Characters {
   byBeginning() {
     const begun = new Map();
     for (const c of this.characters) {
-      const bytes = bytesOf(c), small = this.texts.fold(c), stands = small.match(this.texts.letterRuns) ? small : "-";
+      const bytes = bytesOf(c), stands = c.match(this.texts.letterRuns) ? c : "-";
       for (let n = 1; n < bytes.length; n++) {
         const beginning = textOf(bytes.slice(0, n));
         if (!begun.has(beginning)) begun.set(beginning, new Set());
@@ -34,7 +34,7 @@ class Characters {
     if (!joined) return null;
     const [, whole, rest] = joined;
     if (half && whole && !this.characters.has([...whole][0])) return null;
-    const after = this.readWhole(state.slice(0, state.length - half.length), this.texts.fold(whole));
+    const after = this.readWhole(state.slice(0, state.length - half.length), whole);
     if (after === null || !rest) return after;
     return this.canBegin(after, rest) ? after + rest : null;
   }

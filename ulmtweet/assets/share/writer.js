@@ -37,13 +37,21 @@ class Writer {
     this.tokens = new Tokens(voice.tokens);
     this.network = new Network(weights);
     this.copies = voice.copies && new Copies(this.texts, new Uint32Array(decodeBase64(voice.copies)));
-    this.known = voice.words && new Set(voice.words.split(" "));
-    this.spelling = voice.words && new Spelling(this.texts, this.tokens, voice.characters, this.known);
+    this.known = voice.words && this.texts.letters(voice.words);
+    this.spelling = voice.words && new Spelling(this.texts, this.tokens, voice.characters, this.forms(voice.words));
     const inner = this.tokens.bytes.map((_, id) => this.texts.makesLonger(this.tokens.joined([id])));
     this.first = Uint8Array.from(inner, (_, id) => id !== END); // what a tweet can go on with
     this.firstWhole = Uint8Array.from(inner, (is, id) => id !== END && !is); // where a new word has to begin
     this.p = new Float32Array(this.tokens.size);
     this.lanes = Array(LANES).fill(null);
+  }
+
+  // how words may be written: in small letters, with a capital, in capitals, and the others as they are
+  forms(words) {
+    return words.split(" ").flatMap((word) => {
+      const [first, ...rest] = word;
+      return word === word.toLowerCase() ? [word, first.toUpperCase() + rest.join(""), word.toUpperCase()] : word;
+    });
   }
 
   begin(lane, {index, prompt, seed, temperature}) {
