@@ -169,7 +169,8 @@ def test_what_a_transformer_voice_is_made_of(transformers_home):
     assert "merged" in says["whole"] and "needs its base" not in says["whole"]
     cards = {name: (home/"voices"/name/"card.md").read_text() for name in says}
     assert all("transformer (llama" in card and "read the web" in card for card in cards.values())
-    assert str(base) not in "".join([listed, *says.values(), *cards.values()]) # nobody needs to know where it lies
+    assert f"needs its base: hf:{base}, " in says["corrected"] # others needn't know where it lies
+    assert str(base) not in "".join([listed, *cards.values()])
     assert "It needs its base" in cards["corrected"] and "It needs its base" not in cards["whole"]
     metas = [json.loads((home/"voices"/name/"voice.json").read_text()) for name in says]
     before, after = ([meta["metrics"][k]["bits_per_character"] for meta in metas] for k in ("before", "test"))
