@@ -86,7 +86,7 @@ class Smoothed(Callback):
 
     def before_fit(self):
         self.learn.loss_func = lambda out, target: F.cross_entropy(
-            self.model.logits(out.flatten(0, 1)), target.flatten(), label_smoothing=self.share)
+            self.model.logits(out.flatten(0, 1).float()), target.flatten(), label_smoothing=self.share)
 
 
 class OtherTokens(Callback):
