@@ -239,10 +239,10 @@ def show_examples(
     return pd.concat([shown, spread(rows[~changed], n - len(shown))]).to_dict("records")
 
 # %% ../../nbs/1_data/describe.ipynb #7bde0247
-MEASURED = [ # bench/results/gradual*.json: characters read, tweets, seconds, bits a character before and after
-    dict(characters=33_842, tweets=505, seconds=21.9, before=2.0071, after=1.9068), # stevemartin
-    dict(characters=162_238, tweets=2_135, seconds=77.7, before=2.3416, after=2.0417), # the bundled sample
-    dict(characters=196_930, tweets=2_524, seconds=141.8, before=2.3185, after=2.093)] # Kaggle's Elon Musk
+MEASURED = [ # bench/results/bases.json: characters read, tweets, seconds, bits a character before and after
+    dict(characters=33_842, tweets=505, seconds=20.4, before=1.9687, after=1.8657), # stevemartin
+    dict(characters=162_238, tweets=2_135, seconds=81.6, before=2.3079, after=1.963), # the bundled sample
+    dict(characters=196_930, tweets=2_524, seconds=81.6, before=2.3022, after=2.0489)] # Kaggle's Elon Musk
 
 def compare_size(
     characters: int, # Of the cleaned tweets

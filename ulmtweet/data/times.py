@@ -487,7 +487,8 @@ def _order_note(times, timed, untold, newest_first):
     if not timed and n:
         if missing == n: reason = "There are no times"
         else: reason = f"Only {n - missing} of {n} tweets have a time" if missing else "All times are the same"
-        return f"{reason}: " + NO_TIMES.format(*("first", "without --newest-first") if newest_first else ("last", "--newest-first"))
+        told = ("first", "without --newest-first") if newest_first else ("last", "--newest-first")
+        return f"{reason}: " + NO_TIMES.format(*told)
     if untold:
         return (f"{len(untold)} of {len(timed) + len(untold)} files have no times that tell an order; their "
                 f"{sum(map(len, untold))} tweets are taken for the oldest.")

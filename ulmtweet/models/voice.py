@@ -185,7 +185,7 @@ def _load_transformer(shape, tokenizer, folder):
     _check_size(shape.get("vocab_size"), len(tokenizer), folder)
     weights = {k: w.float() for k, w in _load_weights(path).items()}
     home = folder.resolve().parent.parent if folder.resolve().parent.name == "voices" else None
-    if lora and home and not (home/"bases"/lora["base"]["name"]).is_dir(): home = None # a fleet's folder has voices alone
+    if lora and home and not (home/"bases"/lora["base"]["name"]).is_dir(): home = None # beside a fleet's are none
     model = load_corrected(lora, weights, tokenizer, path, home) if lora else transformer_of(config, weights, path)
     _check_size(len(model.bias), len(tokenizer), folder)
     model.never(unwritten(tokenizer))

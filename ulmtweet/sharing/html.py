@@ -204,7 +204,8 @@ def share_page(
     (weights, floats), script, person = packed_weights(voice.model), program(), person_data(voice, bare)
     meta = voice.meta | dict(parameters=voice.model.n_parameters, architecture=voice.model.shape, tokens="subword")
     data = dict(name=voice.name, shape=voice.model.shape | dict(floats=floats), tokens=token_data(voice.tokenizer),
-                needed=tokens_needed(voice), patterns=pattern_data(), card=card_data(meta, person["words"] is None), **person)
+                needed=tokens_needed(voice), patterns=pattern_data(), card=card_data(meta, person["words"] is None),
+                **person)
     page, style = ((ASSETS/"share"/f"page.{kind}").read_text(encoding="utf-8") for kind in ("html", "css"))
     return page.format(name=html.escape(voice.name), policy=policy(script, style), style=style, program=script,
                        voice=inline_json(data), weights=as_text(weights))
