@@ -80,6 +80,8 @@ def test_prompt_file_and_csv(home, tmp_path):
 
 def test_a_look_inside(home):
     words = json.loads(run("predict", "The van", "--words", "-n", 5, "--json", home=home).stdout)
+    for ignored in (["--stream"], ["--explain"], ["--temperature", 0.1], ["--topic", "time"]):
+        assert "--words" in failed(run("predict", "The van", "--words", *ignored, home=home), 2)
     assert len(words) == 5 and [w["probability"] for w in words] == sorted(
         (w["probability"] for w in words), reverse=True)
     tweet = json.loads(run("predict", "The van", "-n", 1, "--seed", 1, "--explain", "--json", home=home).stdout)[0]

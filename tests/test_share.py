@@ -76,6 +76,10 @@ def test_bare_leaves_words_out(home, tmp_path):
     assert done.exit_code == 0, done.stderr
     page = (tmp_path/"bare.html").read_text(encoding="utf-8")
     assert '"words":null,"characters":null,"copies":null' in page and "It may invent words" in page
+    assert share("small", "--out", tmp_path/"bare.html", "--home", home).exit_code == 0 # in its place
+    (tmp_path/"mine.html").write_text("my own page")
+    assert "is there already" in refused(share("small", "--out", tmp_path/"mine.html", "--home", home), 2)
+    assert (tmp_path/"mine.html").read_text() == "my own page"
 
 
 def test_a_name_stays_text(home, tmp_path):

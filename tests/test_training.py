@@ -216,6 +216,14 @@ def refused(folder):
 
 
 @pytest.mark.slow
+def test_a_damaged_voice_can_be_replaced(train, straight, tmp_path):
+    victim = shutil.copytree(straight, tmp_path/"voices"/"small")
+    (victim/"tokenizer.json").write_bytes((victim/"tokenizer.json").read_bytes() + b" ")
+    assert "--overwrite puts a new one in its place" in failed(run(*train, home=tmp_path), 4)
+    assert run(*train, "--overwrite", home=tmp_path).returncode == 0 and same_voice(straight, victim)
+
+
+@pytest.mark.slow
 def test_damage_is_noticed(straight, tmp_path):
     victim = shutil.copytree(straight, tmp_path/"voices"/"small")
     rng, files = random.Random(0), [p for p in victim.iterdir() if p.name not in ("card.md", "log.csv")]
