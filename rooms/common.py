@@ -28,7 +28,7 @@ def turn(who: str | None = None, place=None):
 def open_voice(folder: str, created: str) -> Voice:
     with turn():
         voice = Voice.load(folder)
-    voice.meta["name"] = Path(folder).name # as it is listed, also where somebody has renamed the folder
+    voice.meta["name"] = Path(folder).name # as it is listed, also where that is a link
     return voice
 
 

@@ -61,6 +61,15 @@ def run(*args, home=None, stdin="", env=(), timeout=600):
         return subprocess.CompletedProcess(args, process.exitcode, *said)
 
 
+def loaded_by(*args, also="''"):
+    "Run `ulmtweet` in a new Python: what it printed, and which modules it had at its end, with the value of `also`."
+    code = ("import gc, sys; from ulmtweet.cli.__main__ import app; app(sys.argv[1:], standalone_mode=False); "
+            f"print({also}, *sys.modules, file=sys.stderr)")
+    done = subprocess.run([sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True)
+    assert done.stdout.strip(), done.stderr
+    return done.stdout, set(done.stderr.split())
+
+
 class Started:
     "A command under way in such a process, and what it has said on standard error."
     def __init__(self, *args, **env):

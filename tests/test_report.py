@@ -1,9 +1,9 @@
 "Judging a voice, as a person does it: the commands, and the page that they write, in a real browser."
-import json, math, shutil, subprocess, sys
+import json, math, shutil, subprocess
 
 import pytest
 
-from conftest import SAMPLE, failed, run
+from conftest import SAMPLE, failed, loaded_by, run
 from browser import browser_page, shoot
 from ulmtweet.core import read_json, write_checksums, write_json
 from ulmtweet.models.voice import EDITABLE, Voice
@@ -76,12 +76,8 @@ def test_report_leaves_the_voice_whole_and_extends_its_card(judged):
 
 def test_predicting_loads_what_it_needs_and_no_more(judged):
     _, home = judged
-    code = ("import sys; from ulmtweet.cli.__main__ import app; app(sys.argv[1:], standalone_mode=False); "
-            "print(*sys.modules, file=sys.stderr)")
-    ask = ["predict", "The van", "-n", "3", "--viable", "--voice", "small", "--home", str(home)]
-    done = subprocess.run([sys.executable, "-c", code, *ask], capture_output=True, text=True)
-    loaded = set(done.stderr.split())
-    assert done.stdout.strip() and {"torch", "tokenizers", "safetensors"} <= loaded, done.stderr
+    _, loaded = loaded_by("predict", "The van", "-n", 3, "--viable", "--voice", "small", "--home", home)
+    assert {"torch", "tokenizers", "safetensors"} <= loaded, loaded
     assert not loaded & {"fastai", "sklearn", "scipy", "pandas", "matplotlib", "spacy",
                          "streamlit", "altair", "kaggle", "transformers"}
     assert not [name for name in loaded if name.startswith(("ulmtweet.data", "ulmtweet.training"))]

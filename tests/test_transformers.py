@@ -1,12 +1,12 @@
 "Transformer voices: trained by the command from a tiny base, killed, stopped, updated, sampled; what doesn't fit."
-import copy, json, re, shutil, subprocess, sys
+import copy, json, re, shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers.models.llama.modeling_llama import LlamaMLP
 
-from conftest import SAMPLE, failed, forked, run
+from conftest import SAMPLE, failed, forked, loaded_by, run
 from kills import equal, kill_often, outcome, tiny_base
 from test_fleet import Here
 from ulmtweet.core import ModelError, UsageError, write_checksums
@@ -115,12 +115,9 @@ def test_a_voice_has_the_tokenizer_of_its_base(tweets, base, tmp_path, monkeypat
 @pytest.mark.slow
 def test_predicting_loads_what_it_needs_and_no_more(tweets, base, tmp_path):
     fine_tune(tweets, "v", base=f"hf:{base}", recipe=KINDS["lora"], home=tmp_path)
-    code = ("import gc, sys; from ulmtweet.cli.__main__ import app; app(sys.argv[1:], standalone_mode=False); "
-            "print(gc.get_freeze_count() > 500_000, *sys.modules, file=sys.stderr)")
-    ask = ["predict", "The van", "-n", "1", "--stream", "--voice", "v", "--home", str(tmp_path)]
-    done = subprocess.run([sys.executable, "-c", code, *ask], capture_output=True, text=True)
-    loaded = set(done.stderr.split())
-    assert done.stdout.strip() and {"True", "transformers", "transformers.models.llama"} <= loaded, done.stderr
+    ask = ["predict", "The van", "-n", 1, "--stream", "--voice", "v", "--home", tmp_path]
+    _, loaded = loaded_by(*ask, also="gc.get_freeze_count() > 500_000")
+    assert {"True", "transformers", "transformers.models.llama"} <= loaded, loaded
     assert not loaded & {"peft", "gguf", "fastai", "sklearn", "pandas", "matplotlib", "spacy", "streamlit"}
     assert not [name for name in loaded if name.startswith(("ulmtweet.data", "ulmtweet.training"))]
 

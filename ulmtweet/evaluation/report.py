@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from ..core import ModelError, StorageError, UsageError, atomic_write, read_json, write_json
+from ..core import ModelError, StorageError, UsageError, atomic_write, read_json, reading_errors, write_json
 from .evaluate import (IMITATING, guesses, held_out_split, next_tweets, prediction_rows, size_curve,
                                           start_of, unprompted_tweets, without_handles)
 from .findings import NAMES, STEP, length_shares, sentences, span_shares
@@ -527,10 +527,11 @@ def save_report(
     path: str | Path, # Of the HTML file; the JSON file gets the same name and the ending .json
     voice: Voice, # Gets a judge, and a section of its card, if the file is `report.html` in its folder
 ):
-    "Write the page, the figures, the card and the judge, whose checksum is added to the report; raises `StorageError`."
+    """Write the page, the figures, the card and the judge, whose checksum is added to the report; raises `StorageError`,
+    and `UsageError` or `ModelError` if the voice isn't what it was."""
     path, weights = Path(path), report["made"].get("weights")
-    if weights and weights != voice.sha256:
-        raise UsageError(f"the voice {voice.name} has changed since this report began; repeat it")
+    with reading_errors(voice.folder, ModelError): changed = weights and weights != voice.sha256
+    if changed: raise UsageError(f"the voice {voice.name} has changed since this report began; repeat it")
     atomic_write(path, render(report))
     if path.resolve() == voice.folder.resolve()/"report.html":
         split, card = held_out_split(voice), voice.folder/"card.md"

@@ -119,8 +119,12 @@ def tokens_needed(
 ) -> int:
     "Within how many tokens a tweet has to end: as many as the longest that the voice has learnt."
     if not voice.learnt: return UNKNOWN_NEED.get(voice.tokenizer.kind, Rules.max_tokens)
-    longest = sorted(voice.learnt, key=lambda t: len(t.encode("utf-8", "surrogatepass")))[-100:]
-    return max(Rules.max_tokens, *(len(ids) + 1 for ids in voice.tokenizer.encode_many(longest)))
+    return max(Rules.max_tokens, _most_tokens(tuple(voice.learnt), voice.tokenizer) + 1)
+
+@lru_cache(4) # asked before every draw
+def _most_tokens(texts, tokenizer):
+    longest = sorted(texts, key=lambda t: len(t.encode("utf-8", "surrogatepass")))[-100:]
+    return max(map(len, tokenizer.encode_many(longest)))
 
 # %% ../../nbs/3_generation/generate.ipynb #cd793dfb
 _index = lru_cache(4)(lambda tweets: CopyIndex(tweets))

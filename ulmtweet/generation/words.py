@@ -31,11 +31,13 @@ _LETTERS = re.compile(rf"[^\W\d_{UNSPACED}]+")
 _PARTS = re.compile(f"{_LETTERS.pattern}|.", re.DOTALL) # runs of letters, and every other sign
 _LED = re.compile(f"((?:{_LETTERS.pattern})?)(.*)", re.DOTALL) # letters at the beginning, and the rest
 
+def _unnamed(text): return HANDLE.sub(" ", LINK.sub(" ", text)) # without handles and links
+
 def letters(
     text: str, # A tweet
 ) -> set[str]: # In small letters
     "Runs of letters outside of handles and links: words, and parts of words with an apostrophe or a digit."
-    return set(_LETTERS.findall(HANDLE.sub(" ", LINK.sub(" ", text)).casefold()))
+    return set(_LETTERS.findall(_unnamed(text).casefold()))
 
 # %% ../../nbs/3_generation/words.ipynb #f6387404
 _LONGER = re.compile(rf"[^\W_{UNSPACED}]")
@@ -86,12 +88,10 @@ def piece_texts(
     return [_text_of(b) for b in tokenizer.piece_bytes(range(len(tokenizer)))]
 
 # %% ../../nbs/3_generation/words.ipynb #3b7de411
-_runs = lambda text: _LETTERS.findall(HANDLE.sub(" ", LINK.sub(" ", text)))
-
 @lru_cache(4)
 def _forms(texts, tokenizer):
     english = _english()
-    words, seen = _words(texts) | english, set().union(*map(_runs, texts))
+    words, seen = _words(texts) | english, set().union(*(_LETTERS.findall(_unnamed(t)) for t in texts))
     seen |= {p[1:] for p in piece_texts(tokenizer) if p[:1] == " " and p[1:].casefold() in words}
     small = english.union(map(str.lower, seen))
     forms = seen.union(small, map(str.capitalize, small), map(str.upper, small))

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core import ASSETS, EMOJI, HANDLE, INVISIBLE, ModelError, UsageError, atomic_write
+from ..core import ASSETS, EMOJI, HANDLE, INVISIBLE, ModelError, UsageError, atomic_write, storage_errors
 from ..generation.generate import tokens_needed
 from ..generation.originality import folded_words
 from ..generation.words import UNSPACED, known_characters, known_forms
@@ -212,6 +212,9 @@ def share_page(
 
 MADE_BY = b'<meta name="generator" content="ulmtweet share">'
 
+def _is_page(path):
+    with storage_errors(path), path.open("rb") as f: return MADE_BY in f.read(2000)
+
 def save_page(
     voice: Voice, # As for `share_page`
     path: str | Path, # Ends in `.html`; an earlier page is replaced
@@ -220,6 +223,6 @@ def save_page(
     "Write a voice as one HTML file; raises `UsageError`, `ModelError`, `StorageError`."
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"): raise UsageError(f"{path} is no name for a page; end it in .html")
-    if path.exists() and MADE_BY not in path.read_bytes()[:2000]:
+    if path.exists() and not _is_page(path):
         raise UsageError(f"{path} is there already, and was not made by `ulmtweet share`; choose another name (--out)")
     atomic_write(path, share_page(voice, bare))

@@ -100,19 +100,27 @@ def made_by(
     return read_json(path).get("task", "") if path.exists() else None
 
 # %% ../../nbs/4_training/fleet.ipynb #f7c9f5af
+def _now_and_then(report, every):
+    "The same function, but called at most once in so many seconds."
+    last = -every
+    def tell(*told):
+        nonlocal last
+        if (now := time.monotonic()) - last < every: return
+        last = now
+        report(*told)
+    return tell
+
 def status_file(
     path: Path, # The file
     every: float = 1., # Seconds between writes
 ) -> Callable[[dict], None]: # As `fine_tune` takes it
     "A progress function that keeps a person's status in a file."
-    began, last = time.monotonic(), -every
-    def tell(status):
-        nonlocal last
-        if (now := time.monotonic()) - last < every: return
-        last, log = now, status["log"]
-        write_json(path, dict(state=status["state"], fraction=status["fraction"], seconds=round(now - began, 1),
+    began = time.monotonic()
+    def write(status):
+        seconds, log = round(time.monotonic() - began, 1), status["log"]
+        write_json(path, dict(state=status["state"], fraction=status["fraction"], seconds=seconds,
                               bits_per_character=log[-1]["bits_per_character"] if log else None))
-    return tell
+    return _now_and_then(write, every)
 
 # %% ../../nbs/4_training/fleet.ipynb #923d4660
 def train_person(
@@ -254,7 +262,7 @@ def train_fleet(
     with training_lock(folder, "a fleet", lambda whose: progress(fleet.status(f"{WAITING} {whose}"))):
         try:
             kept = (folder/"fleet.json").exists() and not overwrite # what accounts post meanwhile changes nothing
-            tell = _now_and_then(lambda: progress(fleet.status("reading")))
+            tell = _now_and_then(lambda: progress(fleet.status("reading")), 0.5) # each tells of all
             read_people(sources, folder/WORK, plan.cleaning, by_author, column, home, kept,
                         lambda person: (fleet.add(person), tell()))
             _train_all(fleet, fleet.check(overwrite), place, home, overwrite, progress)
@@ -264,16 +272,6 @@ def train_fleet(
     return [*fleet.rows.values()]
 
 # %% ../../nbs/4_training/fleet.ipynb #b347b295
-def _now_and_then(report, seconds=0.5):
-    "Report at most so often: among a hundred thousand people each report tells of all."
-    last = -seconds
-    def tell():
-        nonlocal last
-        if time.monotonic() - last < seconds: return
-        last = time.monotonic()
-        report()
-    return tell
-
 def _train_all(fleet, to_do, place, home, overwrite, progress):
     "Train whoever is to be trained."
     def done(name, outcome):
