@@ -40,10 +40,11 @@ def show_progress(name: str):
 
 def show_report(meta: dict):
     "The last report, and a button that makes a new one."
-    if message := st.session_state.pop("report_failed", None):
-        show_error(message)
-    folder, name = Path(meta["folder"]), meta["name"]
+    folder, name, message = Path(meta["folder"]), meta["name"], st.session_state.pop("report_failed", None)
     sections, busy = report_sections(folder), report_status(name)
+    if busy and busy["state"] == "failed": # while nobody looked
+        busy, message = None, busy["message"]
+    if message: show_error(message)
     kept = (folder/"originals.json").is_file()
     if busy:
         show_progress(name)

@@ -1,5 +1,6 @@
 "Write: how a tweet begins, and what that person would write then."
 import time
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -192,12 +193,18 @@ def write_now(request: tuple, judge, live: bool) -> list[Tweet]:
     if live:
         places, tweets = st.container(), []
         with st.spinner("Writing ..."):
-            for tweet in first_tweets(*request, bs=min(n, 32)):
+            for tweet in map(as_shown, first_tweets(*request, bs=min(n, 32))):
                 tweets.append(tweet)
                 with places.container(border=True): st.html(card(tweet.text, voice.name, notes=badges(tweet)))
         return tweets
     drafts = Drafts(voice.name, n * (1 + SPARE))
-    with st.spinner("Writing ..."): return generate_tweets(*request, judge=judge, watch=drafts)
+    with st.spinner("Writing ..."): tweets = generate_tweets(*request, judge=judge, watch=drafts)
+    return [*map(as_shown, tweets)]
+
+
+def as_shown(tweet: Tweet) -> Tweet:
+    "Strangers aren't told what the person has said, so that no guess is confirmed."
+    return replace(tweet, copied=None) if public() else tweet
 
 
 def tweets_for(voice: Voice, asked: Asked, meta: dict) -> list[Tweet]:
@@ -278,7 +285,7 @@ def write_on(voice: Voice, asked: Asked, meta: dict, i: int, place: int, chosen:
     judge = open_judge(meta)
     with st.spinner("Writing on ..."), turn(): tweet = written_on(voice, start, asked.sampling, asked.seed, judge)
     if tweet is None: return st.info("Nothing came of that word; choose another.")
-    STATE.tweets[i], STATE.opened = tweet, [i, None]
+    STATE.tweets[i], STATE.opened = as_shown(tweet), [i, None]
 
 
 def go_on(prompt: str, words: list[tuple[str, float]]): begin_with((prompt + words[STATE.next.chosen][0]).strip())

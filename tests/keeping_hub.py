@@ -82,6 +82,7 @@ class KeepingHub:
         if name in self.repos: return handler.give(409, dict(error="exists", url=self.repos[name]["url"]))
         self.add(name, private=asked.get("visibility") == "private" or asked.get("private") is True)
         self.repos[name]["sdk"] = asked.get("sdk")
+        if asked.get("sdk") == "static": self.repos[name]["files"]["index.html"] = b"<h1>Welcome to your Space"
         handler.give(200, dict(url=self.repos[name]["url"]))
 
     def validate(self, handler, repo):
@@ -110,7 +111,9 @@ class KeepingHub:
     def info(self, handler, name, repo):
         size = 10**12 if self.does == "huge" else None
         listed = [dict(rfilename=n, size=size or len(c), blobId="b" * 40) for n, c in repo["files"].items()]
-        handler.give(200, dict(id=name, sha=repo["sha"], private=repo["private"], siblings=listed))
+        _, head, *_ = repo["files"].get("README.md", b"").decode().split("---\n") + [""]
+        tags = (yaml.safe_load(head) or {}).get("tags", [])
+        handler.give(200, dict(id=name, sha=repo["sha"], private=repo["private"], siblings=listed, tags=tags))
 
     def resolve(self, handler, repo, name):
         if name not in repo["files"]: return handler.give(404, X_Error_Code="EntryNotFound")

@@ -1,5 +1,5 @@
 "A voice as ONNX and its tweets for other kits: the same scores and tweets, without PyTorch, and what can't leave."
-import json, os, subprocess, sys
+import json, os, shutil, subprocess, sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from conftest import run
 from ulmtweet.cli.__main__ import app
+from ulmtweet.generation.generate import tokens_needed
 from ulmtweet.models.awdlstm import AWDLSTM
 from ulmtweet.models.tokens import train_char
 from ulmtweet.models.voice import Voice
@@ -74,9 +75,18 @@ def test_the_script_writes_the_same_likeliest_tweet(exported, prompt):
     voice, folder = exported
     ids = [0, *voice.tokenizer.encode(prompt)]
     with torch.no_grad(): # reads everything again for each token, and keeps no state
-        while (ids[-1] or len(ids) == 1) and len(ids) < 160:
+        while ids[-1] or len(ids) == 1:
             ids.append(int(voice.model.logits(voice.model.read(torch.tensor([ids]))[1][0, -1]).argmax()))
     assert written(folder, prompt, "2", "0") == [voice.tokenizer.decode(ids)] * 2
+
+
+def test_the_script_writes_whole_tweets_only(exported, tmp_path):
+    voice, folder = exported
+    script, longest = (folder/"generate.py").read_text(encoding="utf-8"), f" {tokens_needed(voice)} #"
+    assert script.count(longest) == 1
+    shutil.copytree(folder, tmp_path/"short")
+    (tmp_path/"short"/"generate.py").write_text(script.replace(longest, " 1 #"), encoding="utf-8")
+    assert written(tmp_path/"short", "The van", "5", "0") == []
 
 
 def test_the_script_writes_different_tweets(exported):

@@ -1,5 +1,5 @@
 "The rooms Judge, Play and About: by Streamlit's own tests, and in a real browser."
-import html, os, shutil
+import html, os, shutil, subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from conftest import ROOT
 from ulmtweet.core import read_json, write_checksums, write_json
 from ulmtweet.models.voice import EDITABLE
 from ulmtweet.page.game import levelled
-from ulmtweet.page.judged import report_folder, report_sections
+from ulmtweet.page.judged import REPORTS, report_folder, report_sections
 
 ROOMS = ("judge", "play", "about")
 HOSTILE = ["<script>alert(1)</script> is not a script here", '"><img src=http://example.com/x onerror=alert(1)> hello',
@@ -176,6 +176,15 @@ def test_a_report_under_way_is_found_again(own, monkeypatch):
     write_json(report_folder("small", own)/"status.json", status | dict(pid=2**22 + 1)) # none has such a number
     at = room("judge", own, monkeypatch)
     assert "Nobody has judged" in words(at) and not report_folder("small", own).exists()
+
+
+def test_a_report_that_failed_while_nobody_looked_says_why(own, monkeypatch):
+    folder = report_folder("small", own)
+    folder.mkdir(parents=True)
+    (folder/"log").write_text("error: the disk is full")
+    monkeypatch.setitem(REPORTS, folder, subprocess.Popen("false"))
+    REPORTS[folder].wait()
+    assert "the disk is full" in words(room("judge", own, monkeypatch))
 
 
 def hostile_report():

@@ -61,6 +61,7 @@ def test_no_real_tweet_and_no_path(somebody, house):
     shown = "".join(somebody.open(urlencode(LINK)) + somebody.open() + somebody.open(page="about"))
     assert len(cards([shown])) >= 3 and not cards([shown], "real") and "What was really said" not in shown
     assert str(house) not in shown and str(ROOT) not in shown
+    assert "per token" in shown and "words in a row" not in shown # nor whether a guess is the person's
     assert not [t for t in voice.originals + voice.held_out["test"] if html.escape(t) in shown and len(t) > 20]
 
 

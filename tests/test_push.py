@@ -138,8 +138,25 @@ def test_a_space_is_the_page(hub, command, home):
     voice = Voice.load(home/"voices"/"small")
     assert space["files"]["index.html"].decode() == share_page(voice, bare=True)
     assert 'sdk: "static"' in space["files"]["README.md"].decode()
-    done = command("push", "small", "ada/writes", "--space")
-    assert done.exit_code == 0 and "a guessed tweet can be confirmed; --bare" in done.stderr.splitlines()[0]
+    done = command("push", "small", "ada/writes", "--space", "--json")
+    assert json.loads(done.stdout) and "a guessed tweet can be confirmed; --bare" in done.stderr.splitlines()[0]
+
+
+def test_somebody_s_own_site_is_kept(hub, command):
+    site = {"index.html": b"<h1>Ada", "README.md": b"---\nsdk: static\n---\n"}
+    hub.add("spaces/ada/site", private=True, **site)
+    assert "holds something else (index.html)" in refused(command("push", "small", "ada/site", "--space", "--bare"), 2)
+    assert hub.repos["spaces/ada/site"]["files"] == site
+
+
+def test_the_card_of_several_people_and_of_a_transformer(home):
+    voice = Voice.load(home/"voices"/"small")
+    several = replace(voice, meta=voice.meta | dict(people=["ada", "bob"]))
+    meta = push.pushed_meta(several)
+    assert "tweets of 2 people" in push.pushed_card(meta, "ada/both") and "bob" not in json.dumps(meta)
+    network = dict(model_type="gpt2", n_layers=2, vocab_size=9)
+    card = push.pushed_card(meta | dict(architecture=network), "ada/both")
+    assert "pip install 'ulmtweet[transformers]'\nulmtweet pull ada/both" in card
 
 
 PUSHES = [
@@ -236,6 +253,15 @@ def test_a_description_that_would_deceive(sent, command, tmp_path, wrong, says):
     files["voice.json"] = json.dumps(json.loads(files["voice.json"]) | wrong).encode()
     assert says in refused(command("pull", "ada/juno", home=tmp_path/"home"), 4)
     assert not [*(tmp_path/"home").glob("voices/*")] and not [line for line in sent.log if "model.safetensors" in line]
+
+
+def test_a_base_comes_into_the_same_home(sent, command, tmp_path, monkeypatch):
+    files, asked = sent.repos["ada/juno"]["files"], []
+    monkeypatch.setattr(pull, "find_hub", lambda base, home, progress: asked.append((base, home)))
+    lora = dict(architecture=dict(lora=dict(base=dict(name="smollm2"))))
+    files["voice.json"] = json.dumps(json.loads(files["voice.json"]) | lora).encode()
+    refused(command("pull", "ada/juno", home=tmp_path), 4) # which it is not
+    assert asked == [("smollm2", tmp_path)]
 
 
 def test_a_full_disk_and_another_pull(sent, command, tmp_path, monkeypatch):

@@ -309,6 +309,9 @@ def test_voices_that_come_and_change(served_home, tmp_path):
         client = TestClient(completions_app(Server(voices, writer)), "http://localhost")
         found = client.post("/v1/completions", json=ASK | dict(model="later"))
         assert found.status_code == 500 and "has changed since it was saved" in found.json()["error"]["message"]
+        both = TestClient(completions_app(Server(Voices(["small", "later"], tmp_path), writer)), "http://localhost")
+        shutil.rmtree(tmp_path/"voices"/"later")
+        assert [m["id"] for m in both.get("/v1/models").json()["data"]] == ["small"]
         shutil.rmtree(tmp_path/"voices")
         assert client.post("/v1/completions", json=ASK).status_code == 404
 

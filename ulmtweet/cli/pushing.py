@@ -54,7 +54,7 @@ def push(voice: Annotated[str, typer.Argument(help="Name or folder of a voice.")
     loaded = Voice.load(find_voice(voice, home))
     files = space_files(loaded, bare) if space else pushed_files(loaded, repo)
     told = words_that_go(loaded, space, bare)
-    if told and not as_json: say(told)
+    if told: say(told)
     with moving_bar("Sending") as progress: pushed = push_files(repo, files, space, public, progress)
     print_pushed(pushed, loaded.name, as_json)
 

@@ -391,7 +391,7 @@ LARGEST_NETWORK, MOST_LAYERS = 4_000_000_000, 200 # weights, layers; a descripti
 def _drawn(config):
     "The network that a configuration describes, without memory; raises anything."
     if not 0 < config.num_hidden_layers <= MOST_LAYERS: raise ValueError(f"{config.num_hidden_layers} layers")
-    with torch.device("meta"): drawn = _library().AutoModelForCausalLM.from_config(config)
+    with torch.device("meta"): drawn = _library().AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     if sum(p.numel() for p in drawn.parameters()) > LARGEST_NETWORK:
         raise ValueError(f"more than {LARGEST_NETWORK:,} weights")
     return drawn

@@ -281,6 +281,11 @@ KIND_LIMITS = dict(
     word=" It can only say words that the person used twice or more, and where capitals and spaces go is a guess.",
     char=" It writes letter by letter: it spells well, invents words, and forgets how a sentence began.")
 
+def _whose(people):
+    "Of a voice from the Hub only their number is known."
+    n = people if isinstance(people, int) else len(people or [])
+    return f"{n} people" if n else "one person"
+
 def model_card(
     meta: dict, # The content of a `voice.json`, with `parameters`, `architecture` and `tokens`
 ) -> str: # Markdown
@@ -289,7 +294,7 @@ def model_card(
     bits = lambda m: f"{m['bits_per_character']:.2f}" if m else "not measured (it had no base)"
     return CARD.format(
         name=meta["name"], base=base_in_words(meta["base"]),
-        whose=f"{len(meta['people'])} people" if meta.get("people") else "one person", network=network_in_words(meta),
+        whose=_whose(meta.get("people")), network=network_in_words(meta),
         learnt=learnt_in_words(meta), after=bits(metrics["test"]), before=bits(metrics["before"]),
         learnt_at_the_end=", which it learnt at the end" if meta.get("newest") else "",
         limits=" " + WEB if is_transformer(meta) else KIND_LIMITS[meta["tokens"]],

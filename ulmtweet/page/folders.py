@@ -56,7 +56,8 @@ def delete_voice(
     "Delete a voice with its tweets; raises `ModelError`, `UsageError`, `StorageError`."
     found = {v["name"]: Path(v["folder"]) for v in list_voices(home)}
     if name not in found: raise ModelError(f"there is no voice {name!r} any more; it may have been deleted meanwhile")
-    status = training_status(name, home)
+    try: status = training_status(name, home)
+    except UsageError: status = None # a folder was renamed, and no training can have its name
     if status and not status["ended"]:
         raise UsageError(f"the voice {name!r} is being trained; wait for the training to end, or stop it")
     stop_report(name, home)

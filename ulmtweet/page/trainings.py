@@ -143,8 +143,8 @@ def forget_training(
     "Throw away what an ended training has left; its finished voice stays."
     folder = trainings_folder(home)/check_name(name)
     if lock_holder(folder) is not None: return
+    if (folder/"training.json").exists(): shutil.rmtree(training_folder(name, home), ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(training_folder(name, home), ignore_errors=True)
     remove_uploads(home)
 
 # %% ../../nbs/7_doors/trainings.ipynb #1f13c4fb
@@ -229,6 +229,7 @@ def training_status(
     pid = lock_holder(folder)
     if pid is not None: return known | _under_way(folder, status, pid)
     if (folder/"training.json").exists(): return known | _how_it_ended(name, home)
+    if is_alive(status.get("pid")): return known | dict(ours=False) # an update in a terminal
     if (voices_folder(home)/name/"voice.json").exists(): return known | dict(ended="finished", fraction=1.)
     shutil.rmtree(folder, ignore_errors=True) # the voice was deleted since
     return None
@@ -265,7 +266,9 @@ def remove_uploads(
     for path in (home_folder(home)/"uploads").glob("*/*"):
         with suppress(OSError):
             old = time.time() - path.stat().st_mtime > unused
-            if str(path) not in needed and (old or str(path) in learnt): shutil.rmtree(path.parent)
+            if str(path) in needed or not (old or str(path) in learnt): continue
+            path.unlink()
+            path.parent.rmdir() # unless the same tweets lie there under another name
 
 def remove_leftovers(
     home: str | Path | None = None, # As for `core.home_folder`

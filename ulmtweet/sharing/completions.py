@@ -241,7 +241,8 @@ class Voices:
         self.read = lru_cache(KEPT)(lambda folder, changed: OpenVoice(Voice.load(folder)))
 
     def listed(self) -> dict[str, Path]: # Folders by name, the newest first
-        return self.folders or {v["name"]: Path(v["folder"]) for v in list_voices(self.home)}
+        if not self.folders: return {v["name"]: Path(v["folder"]) for v in list_voices(self.home)}
+        return {name: folder for name, folder in self.folders.items() if (folder/"voice.json").exists()}
 
 # %% ../../nbs/6_sharing/completions.ipynb #5bf0b2d1
 @patch

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from ..core import (INVISIBLE, ModelError, NetworkError, UsageError, atomic_folder, atomic_write, home_folder,
                            read_json, storage_errors, voices_folder)
-from ..models.hub import HUB, check_room, hub_errors, is_hub, kept_repo, repo_name, watching_bar
+from ..models.hub import HUB, check_room, find_hub, hub_errors, is_hub, kept_repo, repo_name, watching_bar
 from ..models.voice import Voice, check_name, is_complete, model_card
 from .push import TIMEOUT, named_repo, patient_client
 
@@ -131,6 +131,11 @@ def _refuse(repo, why):
     raise ModelError(f"{repo}: voice.json {why}; whoever made it may push it again")
 
 # %% ../../nbs/6_sharing/pull.ipynb #013441d6
+def _fetch_base(folder, home, progress):
+    "Fetch what corrections were made to, to where the home folder's other bases are."
+    lora = read_json(folder/"voice.json")["architecture"].get("lora")
+    if lora and lora["base"]["name"] in HUB: find_hub(lora["base"]["name"], home, progress)
+
 def _finish(folder, name, repo):
     "Open the voice, and write its card."
     voice = Voice.load(folder)
@@ -189,6 +194,7 @@ def pull_voice(
             with _said_of(repo, folder):
                 with hub_errors(repo, revision, place="for the home folder or choose another --home"):
                     _fetch(client, repo, commit, listed, folder, progress)
+                _fetch_base(folder, home, progress)
                 _finish(folder, target.name, repo)
             _put_in_place(folder, target, home, overwrite, waiting)
     except Timeout: raise UsageError("another voice is being pulled; wait for its end, and try again") from None

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..core import ModelError, UsageError, sha256_file
 from ..data.describe import guess_language, split_signs, words_of
 from ..models.hub import LOG_IN, client_reason, hub_client, hub_errors, repo_name
-from ..models.voice import NEEDED, Voice, is_complete, model_card, named_base
+from ..models.voice import NEEDED, Voice, is_complete, is_transformer, model_card, named_base
 from .html import person_data, share_page
 
 # %% ../../nbs/6_sharing/push.ipynb #200daf03
@@ -36,7 +36,9 @@ def pushed_meta(
         raise ModelError(f"the voice {voice.name} is corrections to a base that is a folder of this computer; "
                          "train it with --merge, and it has all weights")
     history = [h | dict(base=named_base(h["base"])) for h in meta.get("history", [])]
-    return meta | dict(stages=stages, base=named_base(meta["base"])) | (dict(history=history) if history else {})
+    people = len(voice.meta.get("people", [])) # nobody's name
+    return (meta | dict(stages=stages, base=named_base(meta["base"])) | (dict(history=history) if history else {})
+            | (dict(people=people) if people else {}))
 
 # %% ../../nbs/6_sharing/push.ipynb #e28cfd05
 LICENSES = dict(en="cc-by-sa-3.0", wt103="cc-by-sa-3.0") # as the Hub names them
@@ -99,7 +101,7 @@ INSIDE = """**Inside** are the weights, the tokeniser and a description; none of
 weights have learnt by heart. Without the tweets it can't tell whether it repeats one of them.
 
 ```sh
-pip install ulmtweet
+pip install {package}
 ulmtweet pull {repo}
 ulmtweet predict --voice {name}
 ```
@@ -116,7 +118,9 @@ def pushed_card(
 ) -> str: # Markdown
     "The card of a voice on the Hub."
     told = model_card(meta).partition("**Before you share it**")[0]
-    return as_yaml(card_head(meta, language)) + told + INSIDE.format(repo=repo, name=repo.partition("/")[2])
+    package = "'ulmtweet[transformers]'" if is_transformer(meta) else "ulmtweet"
+    inside = INSIDE.format(repo=repo, name=repo.partition("/")[2], package=package)
+    return as_yaml(card_head(meta, language)) + told + inside
 
 # %% ../../nbs/6_sharing/push.ipynb #d63972e9
 def pushed_files(
@@ -137,7 +141,8 @@ def space_files(
 ) -> dict[str, bytes]: # By name
     "The files of a static Space that writes; raises `ModelError`."
     license = base_license(voice.meta["base"])
-    head = dict(title=voice.name, sdk="static", pinned=False) | (dict(license=license) if license else {})
+    head = dict(title=voice.name, sdk="static", pinned=False, tags=["ulmtweet"])
+    if license: head |= dict(license=license)
     about = f"\n# {voice.name}\n\nA parody that writes in the browser. **Everything it writes is generated.**\n"
     return {"index.html": share_page(voice, bare).encode(), "README.md": (as_yaml(head) + about).encode()}
 
@@ -206,12 +211,12 @@ def named_repo(
         if revisions or "@" not in typed: return repo_name(typed)
     raise UsageError(f"{typed[:200]!r} is not the name of a repository; expected OWNER/NAME, such as ada/juno")
 
-def _check_place(found, name, public, needed):
+def _check_place(found, name, public, is_new):
     "Raise `UsageError` where what is there is public by mistake, or something else."
     if not found.private and not public:
         raise UsageError(f"{name} is there and public; say --public, or choose another name")
     names = {f.rfilename for f in found.siblings or []} - {".gitattributes", "README.md"}
-    if names and needed not in names:
+    if names and not (is_new or "voice.json" in names or "ulmtweet" in (found.tags or [])):
         raise UsageError(f"{name} is there and holds something else ({sorted(names)[0]}); choose another name")
 
 # %% ../../nbs/6_sharing/push.ipynb #00f15b7a
@@ -226,10 +231,11 @@ def push_files(
     client, kind = patient_client(), "space" if space else "model"
     with hub_errors(name, explain=_why_not), warnings.catch_warnings(action="ignore"):
         api = client.HfApi()
+        is_new = space and not api.repo_exists(name, repo_type=kind) # where the Hub puts a page at once
         url = api.create_repo(name, repo_type=kind, private=not public, exist_ok=True,
                               space_sdk="static" if space else None)
         found = api.repo_info(name, repo_type=kind, timeout=TIMEOUT)
-        _check_place(found, name, public, "index.html" if space else "voice.json")
+        _check_place(found, name, public, is_new)
         sent = [client.CommitOperationAdd(n, _Watched(f, progress)) for n, f in files.items()]
         commit = api.create_commit(name, sent, repo_type=kind, commit_message="A voice, sent by ulmtweet")
     return dict(repo=name, url=str(url), private=found.private, commit=commit.oid)
