@@ -13,14 +13,15 @@ from ulmtweet.core import ModelError, UsageError, write_checksums
 from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.data.split import split_by_time
+from ulmtweet.evaluation.evaluate import base_of, size_curve
 from ulmtweet.generation.engine import Sampling, rules_of, sample_ids, tweet_uniforms
 from ulmtweet.generation.generate import request, sample_tweets
-from ulmtweet.models import transformer
+from ulmtweet.models import hub, transformer
 from ulmtweet.models.tokens import EOT_ID, train_subword
 from ulmtweet.models.transformer import load_transformer
 from ulmtweet.models.voice import Voice
 from ulmtweet.training import learner
-from ulmtweet.training.fleet import A_FROZEN_WEIGHT, A_WEIGHT, LIBRARIES, Plan, task_memory, train_fleet
+from ulmtweet.training.fleet import A_FROZEN_WEIGHT, A_WEIGHT, LIBRARIES, Plan, kept_base, task_memory, train_fleet
 from ulmtweet.training.learner import RECIPES, Recipe
 from ulmtweet.training.stages import train_stage
 from ulmtweet.training.train import NEWEST, TRAINING, fine_tune, prepare_training
@@ -110,6 +111,30 @@ def test_a_voice_has_the_tokenizer_of_its_base(tweets, base, tmp_path, monkeypat
     train_subword(tweets, 300).save(tmp_path/"v"/"tokenizer.json")
     write_checksums(tmp_path/"v")
     with pytest.raises(ModelError, match="don't belong together"): Voice.load(tmp_path/"v")
+
+
+@pytest.fixture
+def fetched(base, tmp_path, monkeypatch):
+    "A home folder in which the tiny base is the one that `smollm2` would fetch, and nothing more can be fetched."
+    folder = shutil.copytree(base, tmp_path/"fetched"/"bases"/"smollm2")
+    write_checksums(folder)
+    monkeypatch.setattr(hub, "_fetch_smollm2", None)
+    monkeypatch.setenv("ULMTWEET_HOME", str(tmp_path/"default"))
+    kept_base.cache_clear()
+    yield tmp_path/"fetched"
+    kept_base.cache_clear()
+
+
+def test_what_needs_a_fetched_base_again_fetches_nothing(tweets, fetched, tmp_path, monkeypatch):
+    people, plan = tmp_path/"ada.txt", Plan("smollm2", recipe=Recipe(lr=3e-3))
+    people.write_text("\n".join(tweets[:80]), encoding="utf-8")
+    [row] = train_fleet([str(people)], tmp_path/"fleet", plan, place=Here, home=fetched)
+    assert row["state"] == "finished" and not (tmp_path/"default"/"bases").exists(), row
+    monkeypatch.setenv("ULMTWEET_HOME", str(fetched)) # as if it had been the default
+    ada = Voice.load(tmp_path/"fleet"/"voices"/"ada")
+    assert base_of(ada, tmp_path/"fleet").sha256 == ada.meta["base"]["sha256"]
+    curve = size_curve(ada, [0.5, 1.], home=tmp_path/"fleet")
+    assert abs(curve[1]["bits_per_character"] - ada.meta["metrics"]["test"]["bits_per_character"]) < 1e-4
 
 
 @pytest.mark.slow
