@@ -1,9 +1,11 @@
 "Transformer voices: trained by the command from a tiny base, killed, stopped, updated, sampled; what doesn't fit."
 import copy, json, re, shutil
+from itertools import pairwise
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 from conftest import SAMPLE, failed, forked, loaded_by, run
@@ -14,8 +16,9 @@ from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.data.split import split_by_time
 from ulmtweet.evaluation.evaluate import base_of, size_curve
-from ulmtweet.generation.engine import Sampling, rules_of, sample_ids, tweet_uniforms
+from ulmtweet.generation.engine import Request, Sampling, room_of, rules_of, sample_ids, tweet_uniforms
 from ulmtweet.generation.generate import request, sample_tweets
+from ulmtweet.generation.stories import next_lines
 from ulmtweet.models import hub, transformer
 from ulmtweet.models.tokens import EOT_ID, train_subword
 from ulmtweet.models.transformer import load_transformer
@@ -135,6 +138,27 @@ def test_what_needs_a_fetched_base_again_fetches_nothing(tweets, fetched, tmp_pa
     assert base_of(ada, tmp_path/"fleet").sha256 == ada.meta["base"]["sha256"]
     curve = size_curve(ada, [0.5, 1.], home=tmp_path/"fleet")
     assert abs(curve[1]["bits_per_character"] - ada.meta["metrics"]["test"]["bits_per_character"]) < 1e-4
+
+
+def test_a_network_with_few_positions_never_runs_past_them(base):
+    _, tokenizer = load_transformer(base)
+    torch.manual_seed(0)
+    small = GPT2Config(vocab_size=len(tokenizer), n_positions=80, n_embd=32, n_layer=1, n_head=2)
+    model = transformer.Transformer(GPT2LMHeadModel(small)).eval()
+    asked = [Request(i, [5] * 7 * i) for i in range(10)]
+    model.bias[EOT_ID] = -9. # it doesn't end by itself
+    for i, ids, _ in sample_ids(model, asked, Sampling(max_tokens=40), bs=4):
+        assert len(ids) == min(40, 80 - 7 * i)
+
+
+def test_a_story_goes_on_where_the_positions_end(base):
+    model, tokenizer = load_transformer(base)
+    model.lm.config.max_position_embeddings = 80
+    voice, state, rooms = Voice(model, tokenizer, dict(name="v")), None, []
+    for k in range(8):
+        (_, state), *_ = next_lines(voice, state, sampling=Sampling(max_tokens=40), number=k << 16)
+        rooms.append(room_of(model, state))
+    assert min(rooms) >= 40 and max(b - a for a, b in pairwise(rooms)) > 0, rooms # it begins afresh in between
 
 
 @pytest.mark.slow
