@@ -7,12 +7,16 @@ import pytest
 from conftest import PROGRAM, SAMPLE, Started, failed, forked, free_ports, run
 from kills import equal, outcome
 from test_training import limit
-from ulmtweet.core import ASSETS, read_json, sha256_file
+from ulmtweet.core import ASSETS, UsageError, read_json, sha256_file
+from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.generation.engine import Sampling
 from ulmtweet.generation.shards import records, write_shards
+from ulmtweet.models.voice import Voice
 from ulmtweet.training.fleet import WORK, Plan, train_fleet
 from ulmtweet.training.learner import Recipe
+from ulmtweet.training.train import TRAINING
+from ulmtweet.training.update import update_voice
 from ulmtweet.workers import Local, OnRay, outcome_of
 
 
@@ -87,6 +91,22 @@ def test_a_broken_file_and_too_few_tweets_among_good_ones(crowd, straight, tmp_p
     before = stamps(tmp_path/"out")
     assert [*train_fleet(sources, tmp_path/"out", plan(crowd), place=Here)] == [*rows.values()]
     assert stamps(tmp_path/"out") == before
+
+
+def cut(status):
+    if status["state"] == TRAINING and status["fraction"] > 0.4: raise KeyboardInterrupt
+
+
+def test_an_updated_voice_stays_in_its_fleet(crowd, tmp_path):
+    ask = [people(crowd, 2), tmp_path, plan(crowd, 1)]
+    train_fleet(*ask, place=Here)
+    folder, tweets = tmp_path/"voices"/"p000", clean_tweets(read_tweets(SAMPLE))[0].text[:60].tolist()
+    learns = dict(folder=folder, recipe=Recipe(lr=1e-2, epochs=1), home=tmp_path)
+    with pytest.raises(KeyboardInterrupt): update_voice(tweets[:50], progress=cut, **learns)
+    with pytest.raises(UsageError, match="unfinished.*--overwrite to throw it away$"): update_voice(tweets, **learns)
+    updated = update_voice(tweets[:50], **learns)
+    assert [row["state"] for row in train_fleet(*ask, place=Here)] == ["finished"] * 2
+    assert Voice.load(folder).originals == updated.originals and set(tweets[:30]) <= set(updated.originals)
 
 
 @pytest.mark.slow

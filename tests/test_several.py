@@ -2,6 +2,7 @@
 import csv
 from collections import Counter
 
+import pandas as pd
 import pytest
 
 from conftest import SAMPLE, failed, run
@@ -91,13 +92,17 @@ def test_it_learns_new_tweets_of_several(several, tmp_path):
     with pytest.raises(DataError, match="of each person too few"):
         update_split(voice, [f"tweet {i}" for i in range(10)], authors=[str(i % 5) for i in range(10)])
     assert "who wrote" in failed(run("update", plain, "--voice", "house", home=home), 2)
+    table = pd.read_csv(new, dtype=str, keep_default_na=False)
+    strangers = table[:60].assign(author="Carol", text="Carol: " + table.text[:60])
+    pd.concat([table, strangers]).to_csv(new, index=False, quoting=csv.QUOTE_ALL)
     done = run("update", new, "--voice", "house", "--lr", "0.01", "--epochs", "1", home=home)
+    assert "left out, not in the voice: Carol\n" in done.stderr, done.stderr
     after = Voice.load(home/"voices"/"house")
     assert done.returncode == 0 and after.meta["balance"] and sum(after.meta["people"].values()) == len(after.originals)
     assert after.originals == voice.learnt + [t for t in dict.fromkeys(split.train) if t in whose]
     in_order = after.originals + after.held_out["valid"] + after.held_out["test"]
     assert len(after.authors) == len(after.days) == len(in_order)
-    assert {*after.authors[-len(split.test):]} == {"ada", "Bo!"} and "" not in after.authors
+    assert {*after.authors[-len(split.test):]} == {"ada", "Bo!"} == {*after.meta["people"]} and "" not in after.authors
 
 
 def test_what_does_not_belong_together(several, tmp_path):

@@ -1,9 +1,11 @@
 "Transformer voices: trained by the command from a tiny base, killed, stopped, updated, sampled; what doesn't fit."
 import copy, json, re, shutil
+from itertools import pairwise
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 from conftest import SAMPLE, failed, forked, loaded_by, run
@@ -13,14 +15,16 @@ from ulmtweet.core import ModelError, UsageError, write_checksums
 from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.data.split import split_by_time
-from ulmtweet.generation.engine import Sampling, rules_of, sample_ids, tweet_uniforms
+from ulmtweet.evaluation.evaluate import base_of, size_curve
+from ulmtweet.generation.engine import Request, Sampling, room_of, rules_of, sample_ids, tweet_uniforms
 from ulmtweet.generation.generate import request, sample_tweets
-from ulmtweet.models import transformer
+from ulmtweet.generation.stories import next_lines
+from ulmtweet.models import hub, transformer
 from ulmtweet.models.tokens import EOT_ID, train_subword
 from ulmtweet.models.transformer import load_transformer
 from ulmtweet.models.voice import Voice
 from ulmtweet.training import learner
-from ulmtweet.training.fleet import A_FROZEN_WEIGHT, A_WEIGHT, LIBRARIES, Plan, task_memory, train_fleet
+from ulmtweet.training.fleet import A_FROZEN_WEIGHT, A_WEIGHT, LIBRARIES, Plan, kept_base, task_memory, train_fleet
 from ulmtweet.training.learner import RECIPES, Recipe
 from ulmtweet.training.stages import train_stage
 from ulmtweet.training.train import NEWEST, TRAINING, fine_tune, prepare_training
@@ -110,6 +114,51 @@ def test_a_voice_has_the_tokenizer_of_its_base(tweets, base, tmp_path, monkeypat
     train_subword(tweets, 300).save(tmp_path/"v"/"tokenizer.json")
     write_checksums(tmp_path/"v")
     with pytest.raises(ModelError, match="don't belong together"): Voice.load(tmp_path/"v")
+
+
+@pytest.fixture
+def fetched(base, tmp_path, monkeypatch):
+    "A home folder in which the tiny base is the one that `smollm2` would fetch, and nothing more can be fetched."
+    folder = shutil.copytree(base, tmp_path/"fetched"/"bases"/"smollm2")
+    write_checksums(folder)
+    monkeypatch.setattr(hub, "_fetch_smollm2", None)
+    monkeypatch.setenv("ULMTWEET_HOME", str(tmp_path/"default"))
+    kept_base.cache_clear()
+    yield tmp_path/"fetched"
+    kept_base.cache_clear()
+
+
+def test_what_needs_a_fetched_base_again_fetches_nothing(tweets, fetched, tmp_path, monkeypatch):
+    people, plan = tmp_path/"ada.txt", Plan("smollm2", recipe=Recipe(lr=3e-3))
+    people.write_text("\n".join(tweets[:80]), encoding="utf-8")
+    [row] = train_fleet([str(people)], tmp_path/"fleet", plan, place=Here, home=fetched)
+    assert row["state"] == "finished" and not (tmp_path/"default"/"bases").exists(), row
+    monkeypatch.setenv("ULMTWEET_HOME", str(fetched)) # as if it had been the default
+    ada = Voice.load(tmp_path/"fleet"/"voices"/"ada")
+    assert base_of(ada, tmp_path/"fleet").sha256 == ada.meta["base"]["sha256"]
+    curve = size_curve(ada, [0.5, 1.], home=tmp_path/"fleet")
+    assert abs(curve[1]["bits_per_character"] - ada.meta["metrics"]["test"]["bits_per_character"]) < 1e-4
+
+
+def test_a_network_with_few_positions_never_runs_past_them(base):
+    _, tokenizer = load_transformer(base)
+    torch.manual_seed(0)
+    small = GPT2Config(vocab_size=len(tokenizer), n_positions=80, n_embd=32, n_layer=1, n_head=2)
+    model = transformer.Transformer(GPT2LMHeadModel(small)).eval()
+    asked = [Request(i, [5] * 7 * i) for i in range(10)]
+    model.bias[EOT_ID] = -9. # it doesn't end by itself
+    for i, ids, _ in sample_ids(model, asked, Sampling(max_tokens=40), bs=4):
+        assert len(ids) == min(40, 80 - 7 * i)
+
+
+def test_a_story_goes_on_where_the_positions_end(base):
+    model, tokenizer = load_transformer(base)
+    model.lm.config.max_position_embeddings = 80
+    voice, state, rooms = Voice(model, tokenizer, dict(name="v")), None, []
+    for k in range(8):
+        (_, state), *_ = next_lines(voice, state, sampling=Sampling(max_tokens=40), number=k << 16)
+        rooms.append(room_of(model, state))
+    assert min(rooms) >= 40 and max(b - a for a, b in pairwise(rooms)) > 0, rooms # it begins afresh in between
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def export_chat(voice, out, as_json):
     path = out or Path(f"{voice.name}.jsonl")
     n = save_chat(voice, path)
     say(f"these are somebody's tweets as they stand: use your own only, or those of a person who agreed; "
-        f"{len(voice.unseen):,} newest ones, which the voice has not learnt from, are left out")
+        f"{len(voice.unseen):,} others, which the voice has not learnt from, are left out")
     if as_json: return print_json(dict(file=str(path), tweets=n, left_out=len(voice.unseen), voice=voice.name))
     say(f"{n:,} tweets of the voice {voice.name} in {path}, a conversation each")
 

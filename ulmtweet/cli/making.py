@@ -6,7 +6,8 @@
 __all__ = ['Base', 'Tokens', 'Lr', 'Track', 'CheckpointSeconds', 'TOLD', 'Name', 'Epochs', 'AllAtOnce', 'Full', 'Merge', 'Named',
            'By', 'Balance', 'Originals', 'Replace', 'NewTweets', 'Column', 'Author', 'NewestFirst', 'ThrowAway',
            'default_name', 'progress_bar', 'watched_training', 'run_training', 'show_voice', 'check_by',
-           'several_people', 'check_choices', 'chosen_recipe', 'train', 'voice_at_home', 'update', 'demo', 'lr_find']
+           'several_people', 'check_choices', 'chosen_recipe', 'train', 'voice_at_home', 'of_its_people', 'update',
+           'demo', 'lr_find']
 
 # %% ../../nbs/7_doors/making.ipynb #ce96fdee
 from contextlib import contextmanager
@@ -228,6 +229,15 @@ def voice_at_home(voice, home):
         raise UsageError(f"{folder} is not in the home folder {voices}; move it there, or use --home")
     return folder
 
+# %% ../../nbs/7_doors/making.ipynb #c32e9180
+def of_its_people(tweets, people):
+    "The tweets of those who are in a voice; says who else there is."
+    from ulmtweet.data.people import authors_of
+    tweets = tweets.assign(author=authors_of(tweets, people))
+    others = [name for name in tweets.author.unique() if name and name not in people]
+    if others: say(f"left out, not in the voice: {', '.join(others[:10])}" + " and others" * (len(others) > 10))
+    return tweets[tweets.author.isin([name for name in people if name])]
+
 # %% ../../nbs/7_doors/making.ipynb #0864268f
 @app.command()
 def update(
@@ -245,7 +255,7 @@ def update(
     """
     from dataclasses import replace
     from ulmtweet.data.clean import CleanOptions, clean_tweets
-    from ulmtweet.data.people import authors_of, days_of
+    from ulmtweet.data.people import days_of
     from ulmtweet.data.sources import read_tweets
     from ulmtweet.models.voice import Voice
     from ulmtweet.training.learner import Recipe
@@ -257,9 +267,7 @@ def update(
     if newest_first is not None: cleaning = replace(cleaning, newest_first=newest_first)
     tweets, report = clean_tweets(tweets, cleaning)
     say_report(report)
-    if several := about.get("people") and tweets.author.any():
-        tweets = tweets.assign(author=authors_of(tweets, about["people"]))
-        tweets = tweets[tweets.author != ""]
+    if several := about.get("people") and tweets.author.any(): tweets = of_its_people(tweets, about["people"])
     with watched_training(folder.name, home, track) as progress:
         updated = update_voice(tweets.text.tolist(), folder, Recipe(lr=lr, epochs=epochs, seed=seed), home,
                                overwrite=overwrite, days=days_of(tweets),

@@ -25,6 +25,7 @@ from ..generation.engine import Sampling
 from ..generation.generate import sample_tweets, stream_tweets
 from ..models.awdlstm import AWDLSTM, token_nats, tweet_nats
 from ..models.bases import is_kept, load_base
+from ..models.hub import home_of_base
 from ..models.tokens import EOT_ID, Tokens, train_char
 from ..models.voice import Voice
 
@@ -160,30 +161,37 @@ def held_out_split(
                      "train it again with them")
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #9ec01001
+def _kept_base(voice, home):
+    name, sha256 = voice.meta["base"]["name"], voice.meta["base"].get("sha256")
+    if not sha256: return None
+    home = home_of_base(name, home)
+    try: base = load_base(name, home) if is_kept(name, home) else None
+    except UlmtweetError: return None
+    return base if base and base.sha256 == sha256 else None
+
 def base_of(
     voice: Voice, # Whose description names its base
     home=None, # As for `core.home_folder`
 ) -> Voice | None: # None if there was none, or it is not here any more, or has changed
     "The base that a voice was made from, with the voice's words."
-    name, sha256 = voice.meta["base"]["name"], voice.meta["base"].get("sha256")
-    if not sha256: return None
-    try:
-        if not is_kept(name, home): return None
-        base = load_base(name, home)
-    except UlmtweetError: return None
-    if base.sha256 != sha256: return None
-    if base.tokenizer.kind != "word" or base.meta.get("kind") != "base": return base
+    base = _kept_base(voice, home)
+    if not base or base.tokenizer.kind != "word" or base.meta.get("kind") != "base": return base
     from ulmtweet.training.train import with_words
     return with_words(base, voice.tokenizer)
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #6860f321
 def same_recipe(
     voice: Voice, # Any voice
-): # A `Recipe`; learning rate, epochs and dropout are chosen anew
+    start: bool = True, # Whether it starts from the same base; else rate, epochs and stages are chosen anew
+): # A `Recipe`; dropout, and an LSTM's rows of a batch, are chosen anew
     "How a voice was trained, for other data or another start."
     from ulmtweet.training.learner import Recipe
-    return Recipe(**{k: voice.meta["recipe"][k] for k in ("wd", "patience", "seed")})
+    same = ["wd", "patience", "seed"]
+    if start: same += ["lr", "epochs", "all_at_once", "full", "packed", "seq_len"]
+    if voice.model.reads == "tweets": same += ["bs"]
+    return Recipe(**{k: v for k, v in voice.meta["recipe"].items() if k in same})
 
+# %% ../../nbs/5_evaluation/evaluate.ipynb #a44dbbfa
 def from_scratch(
     voice: Voice, # With its tweets
     progress: Callable = lambda status: None, # As for `train.fine_tune`
@@ -193,7 +201,7 @@ def from_scratch(
     from ulmtweet.training.train import prepare_training, run_training
     epochs = sum(stage["epochs"] for stage in voice.meta["stages"])
     # twice as many, at the finder's rate, gave .2 % fewer bits
-    recipe = replace(same_recipe(voice), lr=SCRATCH_LR, epochs=epochs)
+    recipe = replace(same_recipe(voice, False), lr=SCRATCH_LR, epochs=epochs)
     with tempfile.TemporaryDirectory() as home:
         kind = voice.tokenizer.kind
         training = prepare_training(held_out_split(voice), "scratch", "none", kind, recipe, home, progress)
@@ -201,6 +209,14 @@ def from_scratch(
         training.model = AWDLSTM(**voice.model.shape, drop_mult=training.recipe.drop_mult)
         training.tokenizer = voice.tokenizer
         return run_training(training)
+
+# %% ../../nbs/5_evaluation/evaluate.ipynb #d4f4fd76
+def _measured_before(voice, tweets):
+    "The base's row as the training has measured it, without an interval; None if it measured other tweets."
+    before = voice.meta["metrics"]["before"] or {}
+    size = dict(tweets=len(tweets), characters=sum(len(t) + 1 for t in tweets))
+    if not size.items() <= before.items(): return None
+    return dict(interval=None) | {k: before[k] for k in ("bits_per_character", "perplexity_per_token")}
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #24dcd616
 def prediction_rows(
@@ -212,7 +228,8 @@ def prediction_rows(
     "How well a voice predicts the newest tweets, beside baselines; raises `UsageError`."
     split = held_out_split(voice)
     rows = counting_rows(voice.tokenizer, voice.learnt, split.test)
-    if base := base_of(voice, home): rows["base"] = voice_row(base, split.test)
+    base = base_of(voice, home)
+    if row := voice_row(base, split.test) if base else _measured_before(voice, split.test): rows["base"] = row
     if scratch and voice.meta["base"]["name"] != "none" and voice.model.reads == "stream":
         rows["scratch"] = voice_row(from_scratch(voice, progress), split.test)
     return rows | dict(voice=voice_row(voice, split.test))
@@ -289,13 +306,13 @@ SIZES = (0.1, 0.25, 0.5, 1.) # shares of the training tweets
 def start_of(
     voice: Voice, # Any voice
     home=None, # As for `core.home_folder`
-) -> str | Path: # As `train.prepare_training` takes it
+) -> str | Voice: # As `train.prepare_training` takes it; loaded, and used up by it
     "What a voice was trained from; raises `UsageError` if it is not there any more."
     name = voice.meta["base"]["name"]
     if name == "none": return "none"
-    if base := base_of(voice, home): return base.folder or base.name
-    raise UsageError(f"the base {name!r} that the voice {voice.name!r} was made from is not here, or has changed; "
-                     "leave --curve out, or train the voice again")
+    if base := _kept_base(voice, home): return base
+    raise UsageError(f"the base {name!r} that the voice {voice.name!r} was made from is not found, or has changed; "
+                     "a base of your own is found from the folder that it lies in; else leave --curve out")
 
 # %% ../../nbs/5_evaluation/evaluate.ipynb #e8716ff4
 def _share_of(split, share):
@@ -313,14 +330,14 @@ def size_curve(
 ) -> list[dict]: # `tweets`, `bits_per_character` on the same test tweets
     "How well voices predict that learnt from fewer tweets; raises `UsageError` if the base is not there."
     from ulmtweet.training.train import prepare_training, run_training
-    split, rows, base = held_out_split(voice), [], start_of(voice, home)
+    split, rows = held_out_split(voice), []
     for i, share in enumerate(sizes):
         fewer = _share_of(split, share)
         so_far = lambda status: progress(status | dict(fraction=(i + status["fraction"]) / len(sizes)))
-        settings = (base, voice.tokenizer.kind, same_recipe(voice))
         with tempfile.TemporaryDirectory() as work:
-            made = run_training(prepare_training(fewer, "part", *settings, work, so_far))
-        bits = made.meta["metrics"]["test"]["bits_per_character"]
+            settings = (voice.tokenizer.kind, same_recipe(voice), work, so_far)
+            made = run_training(prepare_training(fewer, "part", start_of(voice, home), *settings)).meta
+        bits = made["metrics"]["test"]["bits_per_character"]
         rows.append(dict(tweets=len(fewer.train), bits_per_character=bits))
     return rows
 

@@ -151,7 +151,7 @@ def check_unseen(
     "Raise `UsageError` if it has learnt too many of them to be judged by the others."
     n = len({t.casefold() for t in voice.unseen})
     if n < 2 * FOLDS:
-        raise UsageError(f"the voice {voice.name} can be judged by {n} tweets that it has not learnt, a tenth of all; "
+        raise UsageError(f"the voice {voice.name} can be judged by {n} tweets that it has not learnt; "
                          f"expected {2 * FOLDS} or more: train it on more tweets, about {20 * FOLDS}")
 
 def measure_voice(
@@ -215,7 +215,7 @@ def draw_prediction(report: dict) -> str:
     "Bits per character, a bar for each way of predicting, with its interval."
     rows = []
     for name, r in report["prediction"]["rows"].items():
-        low, high = r["interval"]
+        low, high = r["interval"] or [r["bits_per_character"]] * 2
         rows.append(dict(name=NAMES[name], bits=r["bits_per_character"], low=low, high=high, voice=name == "voice"))
     alt, chart = _chart(rows)
     x, y = alt.X("bits:Q", title="bits per character (fewer are better)"), _names(alt, "name")
@@ -378,7 +378,8 @@ the voice needs {{ "%.2f"|format(r.prediction.without_handles.bits_per_character
 <table><tr><th></th><th class="n">bits per character</th><th class="n">95 % interval</th>\
 <th class="n">perplexity per token</th></tr>{% for k, row in r.prediction.rows.items() %}
 <tr><td>{{ names[k] }}</td><td class="n">{{ "%.3f"|format(row.bits_per_character) }}</td>\
-<td class="n">{{ "%.2f"|format(row.interval[0]) }} to {{ "%.2f"|format(row.interval[1]) }}</td>\
+<td class="n">{% if row.interval %}\
+{{ "%.2f"|format(row.interval[0]) }} to {{ "%.2f"|format(row.interval[1]) }}{% endif %}</td>\
 <td class="n">{% if row.perplexity_per_token %}\
 {{ "{:,.0f}".format(row.perplexity_per_token) }}{% endif %}</td></tr>{% endfor %}</table>
 <p class="small">Perplexities can only be compared between rows that have the same tokens.</p>

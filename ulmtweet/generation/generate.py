@@ -24,7 +24,8 @@ from ..core import EMOJI, HANDLE, INVISIBLE, WHOLE_HANDLE, UsageError, says_some
 from .engine import Blend, Request, Rules, Sampling, rules_of, sample_ids, steps_of
 from .originality import CopyIndex, Span, folded_words
 from .topics import topics_of
-from .words import BETWEEN, IN_HANDLE, LINK, known_words, letters, makes_longer, spelling_of
+from .words import (BETWEEN, IN_HANDLE, LINK, known_tweets, known_words, letters, makes_longer,
+                                       spelling_of)
 from ..models.tokens import EOT_ID, Tokens
 from ..models.voice import Voice
 
@@ -118,13 +119,18 @@ def tokens_needed(
     voice: Voice, # Any voice
 ) -> int:
     "Within how many tokens a tweet has to end: as many as the longest that the voice has learnt."
-    if not voice.learnt: return UNKNOWN_NEED.get(voice.tokenizer.kind, Rules.max_tokens)
-    return max(Rules.max_tokens, _most_tokens(tuple(voice.learnt), voice.tokenizer) + 1)
+    tweets = known_tweets(voice)
+    if not tweets: return UNKNOWN_NEED.get(voice.tokenizer.kind, Rules.max_tokens)
+    return max(Rules.max_tokens, _most_tokens(tweets, voice.tokenizer) + 1)
 
 @lru_cache(4) # asked before every draw
 def _most_tokens(texts, tokenizer):
-    longest = sorted(texts, key=lambda t: len(t.encode("utf-8", "surrogatepass")))[-100:]
+    longest = sorted(map(_as_tweet, texts), key=lambda t: len(t.encode("utf-8", "surrogatepass")))[-100:]
     return max(map(len, tokenizer.encode_many(longest)))
+
+def _as_tweet(post):
+    too_long = len(post) > MAX_WEIGHTED and weighted_length(post) > MAX_WEIGHTED
+    return post[:MAX_WEIGHTED] if too_long else post
 
 # %% ../../nbs/3_generation/generate.ipynb #cd793dfb
 _index = lru_cache(4)(lambda tweets: CopyIndex(tweets))
@@ -263,6 +269,7 @@ def blend_voices(
     model = Blend([voice.model, other.model], [1 - share, share])
     weights = other.folder and sha256_file(other.folder/"model.safetensors")
     about = dict(name=f"{voice.name}-{other.name}", blend=dict(voice=other.name, share=share, weights=weights))
+    if not all(map(known_tweets, (voice, other))): about["tweets_missing"] = True
     learnt = voice.learnt + other.learnt
     return replace(voice, model=model, originals=learnt, held_out={}, days=[], authors=[],
                    meta=voice.meta | about)

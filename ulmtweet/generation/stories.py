@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..core import UsageError
-from .engine import Sampling, sample_ids
+from .engine import Sampling, room_of, sample_ids
 from .generate import Sieve, clean_prompt, request, writing_rules
 from ..models.awdlstm import State
 from ..models.transformer import KeyValues
@@ -41,11 +41,12 @@ class Line:
     log_probability: float # Mean over its tokens, after the story so far, in nats
     gain: float # By how much that is more than without the story, in nats a token
 
-def _as_line(voice, text, ids, state):
-    "A tweet as a line after the story so far, and the state after it."
+def _as_line(voice, text, ids, state, room):
+    "A tweet as a line after the story so far, and the state after it, or if that is full, after it alone."
     after, ended = read_tweet(voice, ids, state)
-    alone, _ = read_tweet(voice, ids)
-    return Line(text, -after.mean().item(), (alone - after).mean().item()), ended
+    alone, afresh = read_tweet(voice, ids)
+    line = Line(text, -after.mean().item(), (alone - after).mean().item())
+    return line, ended if room_of(voice.model, ended) >= room else afresh
 
 # %% ../../nbs/3_generation/stories.ipynb #7ea79e2e
 def next_lines(
@@ -64,7 +65,7 @@ def next_lines(
     for _, ids, _ in sorted(sample_ids(voice.model, requests, sampling, seed, n, rules, state)):
         tweet = sieve(prompt, start, ids)
         if not tweet or tweet.text in found: continue
-        found[tweet.text] = _as_line(voice, tweet.text, start + ids, state)
+        found[tweet.text] = _as_line(voice, tweet.text, start + ids, state, sampling.max_tokens or rules.max_tokens)
     return sorted(found.values(), key=lambda line: -(line[0].gain + line[0].log_probability))
 
 # %% ../../nbs/3_generation/stories.ipynb #e46935c8

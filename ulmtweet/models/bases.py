@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..core import (ASSETS, ModelError, NetworkError, home_folder, read_json, reading_errors, reason_of,
                            storage_errors, write_json)
-from .hub import HUB, is_hub, kept_repo, repo_name
+from .hub import FETCHED, is_hub, kept_repo, repo_name
 from .tokens import EOT, WordTokenizer
 from .transformer import load_hub
 from .voice import Voice, model_of
@@ -50,7 +50,7 @@ def is_kept(
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> bool:
     "Whether `load_base` would download nothing; raises `ModelError`, `UsageError` without the extra."
-    if base in ("wt103", *HUB): return (home_folder(home)/"bases"/base).is_dir()
+    if base in FETCHED: return (home_folder(home)/"bases"/base).is_dir()
     if not is_hub(base): return True
     name = base.removeprefix("hf:")
     return Path(name).is_dir() or kept_repo(*repo_name(name)) is not None

@@ -25,7 +25,7 @@ from ..generation.bulk import csv_line
 from ..models.bases import load_base
 from ..models.voice import Voice
 from .learner import Recipe
-from .train import WAITING, fine_tune, training_lock
+from .train import WAITING, check_tokens, fine_tune, training_lock
 from ..workers import Local, Outcome, cores, run_tasks
 
 # %% ../../nbs/4_training/fleet.ipynb #d2de07f0
@@ -44,9 +44,10 @@ def choices(self: Plan,
     home: str | Path | None = None, # As for `load_base`
 ) -> dict: # What JSON can write
     "All that decides about voices beside the tweets; raises `ModelError`, `NetworkError`, `UsageError`."
-    base = dict(name="none") if self.base == "none" else _facts(kept_base(self.base, home))
-    return dict(base=base, tokens=self.tokens, recipe=asdict(self.recipe), cleaning=asdict(self.cleaning),
-                originals=self.originals)
+    base = None if self.base == "none" else kept_base(self.base, home)
+    check_tokens(self.tokens, base)
+    return dict(base=_facts(base) if base else dict(name="none"), tokens=self.tokens, recipe=asdict(self.recipe),
+                cleaning=asdict(self.cleaning), originals=self.originals)
 
 def _facts(base): return dict(name=base.name, sha256=base.sha256, weights=base.model.n_parameters)
 
@@ -139,7 +140,7 @@ def train_person(
         if made_by(folder, name) == key: return
         fine_tune(person["tweets"], name, fresh_base(plan.base, home), plan.tokens, plan.recipe, folder, overwrite,
                   alone=False, originals=plan.originals, days=person["days"], cleaning=person["cleaning"], task=key,
-                  progress=status_file(work/f"{name}.status"), checkpoint_seconds=plan.checkpoint_seconds)
+                  progress=status_file(work/f"{name}.status"), checkpoint_seconds=plan.checkpoint_seconds, bases=home)
 
 # %% ../../nbs/4_training/fleet.ipynb #889eb0d2
 LEFT_OUT, TO_DO, STARTING, DONE, FAILED = "left out", "waiting", "starting", "finished", "failed"

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SCRATCH_SHAPES', 'CHAR_SEQ_LEN', 'STATE', 'FINISHED', 'WAITING', 'DOWNLOADING', 'FINDING', 'TRAINING', 'NEWEST',
-           'SAVING', 'COLUMNS', 'scratch_model', 'with_words', 'start_model', 'Training', 'give_back_memory',
-           'training_lock', 'fine_tune', 'prepare_training', 'finished_voice', 'run_training', 'keep_voice',
-           'start_training', 'estimate_seconds']
+           'SAVING', 'COLUMNS', 'scratch_model', 'with_words', 'check_tokens', 'start_model', 'Training',
+           'give_back_memory', 'training_lock', 'fine_tune', 'prepare_training', 'finished_voice', 'run_training',
+           'keep_voice', 'start_training', 'estimate_seconds']
 
 # %% ../../nbs/4_training/train.ipynb #88d5cc4c
 import csv, ctypes, gc, hashlib, io, json, math, os, platform, shutil, sys, time
@@ -33,7 +33,7 @@ from ..models.awdlstm import AWDLSTM, bits_per_character
 from ..models.bases import load_base
 from ..models.tokens import EOT, KINDS, Tokens, WordTokenizer, train_char, train_word
 from ..models.transformer import LoRA, Transformer
-from ..models.voice import FORMAT, Voice, check_name, model_card, training_folder
+from ..models.voice import FORMAT, LICENSES, Voice, check_name, model_card, training_folder
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .finder import FoundRate, LR_STEPS, find_rate, plot_rate
 from .learner import (Keep, Recipe, Stage, default_bs, default_epochs, make_learner,
@@ -73,6 +73,17 @@ def with_words(
     model.load_state_dict(weights)
     return replace(base, model=model.eval(), tokenizer=tokenizer)
 
+# %% ../../nbs/4_training/train.ipynb #c3e0a5d1
+def check_tokens(
+    tokens: str | None, # As for `start_model`
+    base: Voice | None = None, # That training is to start from, loaded
+):
+    "Raise `UsageError` unless there are such tokens, and a base has them."
+    if tokens not in (None, *KINDS): raise UsageError(f"tokens is {tokens!r}; expected {', '.join(KINDS)}")
+    if base and tokens not in (None, base.tokenizer.kind):
+        raise UsageError(f"the base {base.name} has {base.tokenizer.kind} tokens, asked for {tokens}; "
+                         "use --base none to start from scratch with them")
+
 # %% ../../nbs/4_training/train.ipynb #ae6d5b31
 def start_model(
     split: Split, # The vocabulary of words or characters comes from `train`
@@ -84,20 +95,25 @@ def start_model(
     progress: Callable[[float], None] = lambda share: None, # As for `load_base`
 ) -> tuple[AWDLSTM | Transformer, Tokens, dict]: # Model, tokeniser, what to record of the base
     "The model that training starts from; raises `UsageError`, `ModelError`, `NetworkError`."
-    if tokens not in (None, *KINDS): raise UsageError(f"tokens is {tokens!r}; expected {', '.join(KINDS)}")
+    check_tokens(tokens)
     set_seed(recipe.seed)
     if base in ("none", Path("none")): return *scratch_model(split, tokens, recipe), dict(name="none")
     start = base if isinstance(base, Voice) else load_base(base, home, progress)
-    kind = start.tokenizer.kind
-    if tokens not in (None, kind):
-        raise UsageError(f"the base {base} has {kind} tokens, asked for {tokens}; "
-                         "use --base none to start from scratch with them")
-    if kind == "word" and start.meta.get("kind") == "base": start = with_words(start, train_word(split.train))
-    facts = dict(name=start.name, sha256=start.sha256) if start.folder else start.model.origin
+    check_tokens(tokens, start)
+    if start.tokenizer.kind == "word" and start.meta.get("kind") == "base":
+        start = with_words(start, train_word(split.train))
+    facts = _facts(start) if start.folder else start.model.origin
     if start.model.reads == "tweets": return _learning(start, recipe), start.tokenizer, facts
     model = AWDLSTM(**start.model.shape, drop_mult=with_dropout(recipe, base).drop_mult)
     model.load_state_dict(start.model.state_dict())
     return model, start.tokenizer, facts
+
+# %% ../../nbs/4_training/train.ipynb #6ffc8546
+def _facts(start):
+    "What to record of a voice or base in a folder; a voice hands down the licence of its own base."
+    base = start.meta.get("base") or {}
+    license = base.get("license") or LICENSES.get(base.get("name"))
+    return dict(name=start.name, sha256=start.sha256) | (dict(license=license) if license else {})
 
 # %% ../../nbs/4_training/train.ipynb #fe45c698
 def _learning(start, recipe):
@@ -131,6 +147,7 @@ class Training:
     checkpoint_seconds: float | None = None # Between checkpoints
     interrupted: list = field(default_factory=list) # From `interrupt_noticed`
     seconds: float = 0. # Estimate for the whole training, made before it starts
+    named: bool = True # Whether another name could be chosen, for the advice
 
 # %% ../../nbs/4_training/train.ipynb #4b4c3925
 @patch(as_prop=True)
@@ -199,8 +216,8 @@ def load(self: Training,
     if theirs != self.fingerprint:
         if overwrite or theirs == self.finished.get("fingerprint"): return False
         raise UsageError(f"an unfinished training of {self.name!r} used other tweets or options (an account may have "
-                         "new posts); repeat its command to go on with it, use --overwrite to throw it away, or "
-                         "choose another --name")
+                         "new posts); repeat its command to go on with it, or use --overwrite to throw it away"
+                         + (", or choose another --name" if self.named else ""))
     self.restore(found)
     return True
 
@@ -412,6 +429,7 @@ def fine_tune(
     balance: bool = False, # Whether each of several people is to be heard alike
     progress: Callable = lambda status: None, # Called with a status after every batch
     checkpoint_seconds: float | None = None, # Between checkpoints: what a power cut costs; None means as for `Keep`
+    bases: str | Path | None = None, # The home folder where the base was fetched to, if it is another one
     **meta, # Further entries of `voice.json`, such as `cleaning`
 ) -> Voice: # Saved in the home folder
     "Fine-tune a base on tweets; raises `UsageError`, `DataError`, `ModelError`, `StorageError`, `NetworkError`."
@@ -419,6 +437,7 @@ def fine_tune(
     whose = dict(zip(tweets, authors))
     heard = _balanced_split(split, whose, recipe.seed) if balance else split
     training = prepare_training(heard, name, base, tokens, recipe, home, progress, checkpoint_seconds)
+    training.named = alone # in a fleet it is the person's
     made = lambda: None if overwrite else finished_voice(training, voices_folder(home)/name, originals)
     if voice := made(): return voice
     lock = training_lock(home, name, lambda whose: training.tell(f"{WAITING} {whose}")) if alone else nullcontext()
@@ -427,7 +446,7 @@ def fine_tune(
         voice = run_training(training, overwrite, **meta)
         if authors: voice.meta |= _about_people(voice, split, whose, balance)
         if originals: _keep_tweets(voice, split, dict(zip(tweets, days)), whose)
-        return keep_voice(training, voice, home)
+        return keep_voice(training, voice, home, bases)
 
 # %% ../../nbs/4_training/train.ipynb #b89636c4
 def _checked_split(tweets, name, authors):
@@ -516,6 +535,7 @@ def keep_voice(
     training: Training, # At its end
     voice: Voice, # From `run_training`
     home: str | Path | None = None, # As for `core.home_folder`
+    bases: str | Path | None = None, # As for `fine_tune`
 ) -> Voice: # As it was saved
     "Save a voice with its card, and remove what the training left."
     voice.files["card.md"] = model_card(voice.meta)
@@ -524,7 +544,7 @@ def keep_voice(
     training.tell(FINISHED, 1)
     training.model = voice.model = None # two networks side by side would need the most memory of all
     give_back_memory()
-    return Voice.load(voices_folder(home)/training.name)
+    return Voice.load(voices_folder(home)/training.name, bases)
 
 # %% ../../nbs/4_training/train.ipynb #f5334798
 def start_training(
