@@ -145,16 +145,6 @@ def test_what_is_kept_is_enough_where_a_training_goes_on(kind, site, tmp_path):
     assert len(read_tweets(SOURCES[kind], home=tmp_path)) > 250
 
 
-@KINDS
-def test_what_broke_off_is_not_enough(kind, site, tmp_path):
-    site.faults = [None] * (2 if kind == "bluesky" else 3) + [(500, {}, {})] * 3
-    assert len(numbers(fetch_account(SOURCES[kind], tmp_path, kept=True))) < 250
-    assert numbers(fetch_account(SOURCES[kind], tmp_path, kept=True)) == site.posts
-    site.log.clear()
-    fetch_account(SOURCES[kind], tmp_path, kept=True)
-    assert not site.log
-
-
 def test_who_is_not_shown_stops_nobody_else(site, tmp_path):
     site.faults = [(403, dict(error="This method requires an authenticated user"), {})]
     people = read_people([SOURCES["bluesky"], str(SAMPLE)], tmp_path/"people", home=tmp_path)

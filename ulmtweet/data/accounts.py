@@ -318,14 +318,14 @@ def _look_up(account, timeouts):
 def fetch_account(
     source: str | Path, # bluesky:HANDLE, mastodon:@user@server or x:HANDLE
     home: str | Path | None = None, # As for `core.home_folder`
-    kept: bool = False, # Whether the posts that are here are enough, if there are any and none were missing
+    kept: bool = False, # Whether the posts that are here are enough, if there are any
     timeouts: tuple[float, float] = TIMEOUTS, # Seconds to connect, seconds without a byte
 ) -> Path: # A folder with the network's own JSON, `page-0001.json` and so on
     "Fetch a person's posts, or those that are new; raises `DataError`, `NetworkError`."
     account = read_account(source)
     handle = "@".join(account.names.values())
     folder = home_folder(home)/"accounts"/f"{account.kind}__{handle}"
-    if kept and _read_state(folder)["complete"] and any(folder.glob("page-*.json")): return folder
+    if kept and any(folder.glob("page-*.json")): return folder
     with storage_errors(folder): folder.mkdir(parents=True, exist_ok=True)
     problem = ""
     with FileLock(folder/".lock"):
