@@ -1,5 +1,5 @@
 "Several people in one voice: each is heard alike, nothing that was repeated is measured, and it goes on as any other."
-import csv
+import csv, shutil
 from collections import Counter
 
 import pandas as pd
@@ -7,12 +7,12 @@ import pytest
 
 from conftest import SAMPLE, failed, run
 from kills import equal, outcome
-from ulmtweet.core import DataError
+from ulmtweet.core import DataError, write_checksums, write_json
 from ulmtweet.data.clean import clean_tweets
 from ulmtweet.data.people import of_several
 from ulmtweet.data.sources import read_tweets
 from ulmtweet.data.split import split_by_time
-from ulmtweet.models.voice import Voice
+from ulmtweet.models.voice import EDITABLE, Voice
 from ulmtweet.training import train
 from ulmtweet.training.learner import Recipe
 from ulmtweet.training.update import update_split
@@ -103,6 +103,11 @@ def test_it_learns_new_tweets_of_several(several, tmp_path):
     in_order = after.originals + after.held_out["valid"] + after.held_out["test"]
     assert len(after.authors) == len(after.days) == len(in_order)
     assert {*after.authors[-len(split.test):]} == {"ada", "Bo!"} == {*after.meta["people"]} and "" not in after.authors
+    without = shutil.copytree(after.folder, tmp_path/"voices"/"without") # as it comes from the Hub
+    (without/"originals.json").unlink()
+    write_json(without/"voice.json", after.meta | dict(people=2))
+    write_checksums(without, leave_out=EDITABLE)
+    assert "--no-originals" in failed(run("update", new, "--voice", "without", home=tmp_path), 2)
 
 
 def test_what_does_not_belong_together(several, tmp_path):

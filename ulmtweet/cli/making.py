@@ -262,12 +262,12 @@ def update(
     from ulmtweet.training.update import update_voice
     folder = voice_at_home(voice, home)
     tweets = read_tweets(files, column, home, author)
-    about = Voice.load(folder).meta
-    cleaning = CleanOptions(**about.get("cleaning") or {})
+    old = Voice.load(folder)
+    cleaning = CleanOptions(**old.meta.get("cleaning") or {})
     if newest_first is not None: cleaning = replace(cleaning, newest_first=newest_first)
     tweets, report = clean_tweets(tweets, cleaning)
     say_report(report)
-    if several := about.get("people") and tweets.author.any(): tweets = of_its_people(tweets, about["people"])
+    if several := old.authors and tweets.author.any(): tweets = of_its_people(tweets, old.meta["people"])
     with watched_training(folder.name, home, track) as progress:
         updated = update_voice(tweets.text.tolist(), folder, Recipe(lr=lr, epochs=epochs, seed=seed), home,
                                overwrite=overwrite, days=days_of(tweets),
