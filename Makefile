@@ -23,8 +23,12 @@ demo: setup
 # more processes than cores, since many checks wait for something
 PROCESSES := $(if $(SLOW),3,4)
 
-test: setup
-	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --do-print --n-workers $(PROCESSES) $(if $(SLOW),--flags slow)
+NOTEBOOKS := OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --do-print --n-workers $(PROCESSES) \
+	$(if $(SLOW),--flags slow)
+
+test: setup # the tutorials are the longest notebooks, so that nothing waits for them at the end
+	$(NOTEBOOKS) nbs/tutorials
+	$(NOTEBOOKS) --skip-folder-re '^[_.]|^tutorials'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -vv -n $(PROCESSES) --dist worksteal $(if $(SLOW),-m "slow or not slow")
 
 bench: setup # what the files in bench/ need; each of them says how it is run, and how long it takes
