@@ -151,8 +151,9 @@ def test_somebody_s_own_site_is_kept(hub, command):
 
 def test_the_card_of_several_people_and_of_a_transformer(home):
     voice = Voice.load(home/"voices"/"small")
-    several = replace(voice, meta=voice.meta | dict(people=["ada", "bob"]))
+    several = replace(voice, meta=voice.meta | dict(people=dict(ada=40, bob=60)))
     meta = push.pushed_meta(several)
+    assert push.pushed_meta(replace(voice, meta=meta)) == meta # who has pulled it may push it on
     assert "tweets of 2 people" in push.pushed_card(meta, "ada/both") and "bob" not in json.dumps(meta)
     network = dict(model_type="gpt2", n_layers=2, vocab_size=9)
     card = push.pushed_card(meta | dict(architecture=network), "ada/both")

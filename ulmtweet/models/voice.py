@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['FORMAT', 'READABLE', 'EDITABLE', 'NEEDED', 'LARGEST', 'CARD', 'KIND_NAMES', 'LICENSES', 'WEB', 'CARD_BASE',
            'KIND_LIMITS', 'Voice', 'check_weights', 'model_of', 'is_transformer', 'named_base', 'base_in_words',
-           'network_in_words', 'learnt_in_words', 'model_card', 'check_name', 'is_complete', 'list_voices',
-           'training_folder', 'find_voice']
+           'network_in_words', 'learnt_in_words', 'how_many_people', 'model_card', 'check_name', 'is_complete',
+           'list_voices', 'training_folder', 'find_voice']
 
 # %% ../../nbs/2_models/voice.ipynb #9829fb99
 import math, re
@@ -287,20 +287,22 @@ KIND_LIMITS = dict(
     word=" It can only say words that the person used twice or more, and where capitals and spaces go is a guess.",
     char=" It writes letter by letter: it spells well, invents words, and forgets how a sentence began.")
 
-def _whose(people):
-    "Of a voice from the Hub only their number is known."
-    n = people if isinstance(people, int) else len(people or [])
-    return f"{n} people" if n else "one person"
+def how_many_people(
+    meta: dict, # The content of a `voice.json`
+) -> int: # 0 if nobody has told them apart
+    "How many people a voice is of; of one from the Hub only this number is known."
+    people = meta.get("people") or 0
+    return people if isinstance(people, int) else len(people)
 
 def model_card(
     meta: dict, # The content of a `voice.json`, with `parameters`, `architecture` and `tokens`
 ) -> str: # Markdown
     "The card of a voice."
-    metrics, lora = meta["metrics"], meta["architecture"].get("lora")
+    metrics, lora, people = meta["metrics"], meta["architecture"].get("lora"), how_many_people(meta)
     bits = lambda m: f"{m['bits_per_character']:.2f}" if m else "not measured (it had no base)"
     return CARD.format(
         name=meta["name"], base=base_in_words(meta["base"]),
-        whose=_whose(meta.get("people")), network=network_in_words(meta),
+        whose=f"{people} people" if people else "one person", network=network_in_words(meta),
         learnt=learnt_in_words(meta), after=bits(metrics["test"]), before=bits(metrics["before"]),
         learnt_at_the_end=", which it learnt at the end" if meta.get("newest") else "",
         limits=" " + WEB if is_transformer(meta) else KIND_LIMITS[meta["tokens"]],

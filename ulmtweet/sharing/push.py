@@ -15,8 +15,8 @@ from pathlib import Path
 from ..core import ModelError, UsageError, sha256_file
 from ..data.describe import guess_language, split_signs, words_of
 from ..models.hub import LOG_IN, client_reason, hub_client, hub_errors, repo_name
-from ..models.voice import (LICENSES, NEEDED, Voice, is_complete, is_transformer, model_card,
-                                   named_base)
+from ..models.voice import (LICENSES, NEEDED, Voice, how_many_people, is_complete, is_transformer,
+                                   model_card, named_base)
 from .html import person_data, share_page
 
 # %% ../../nbs/6_sharing/push.ipynb #200daf03
@@ -37,9 +37,8 @@ def pushed_meta(
         raise ModelError(f"the voice {voice.name} is corrections to a base that is a folder of this computer; "
                          "train it with --merge, and it has all weights")
     history = [h | dict(base=named_base(h["base"])) for h in meta.get("history", [])]
-    people = len(voice.meta.get("people", [])) # nobody's name
-    return (meta | dict(stages=stages, base=named_base(meta["base"])) | (dict(history=history) if history else {})
-            | (dict(people=people) if people else {}))
+    more = dict(history=history, people=how_many_people(voice.meta)) # nobody's name
+    return meta | dict(stages=stages, base=named_base(meta["base"])) | {k: v for k, v in more.items() if v}
 
 # %% ../../nbs/6_sharing/push.ipynb #e28cfd05
 ON_THE_HUB = dict(smollm2="HuggingFaceTB/SmolLM2-135M-Instruct") # where these bases are
