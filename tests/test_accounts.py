@@ -136,6 +136,14 @@ def test_all_pages_and_later_only_what_is_new(kind, site, tmp_path, capsys):
 
 
 @KINDS
+def test_news_come_also_where_as_many_pages_as_may_be_are_kept(kind, site, tmp_path, monkeypatch):
+    monkeypatch.setattr(chapter, "MAX_PAGES", 2)
+    fetch_account(SOURCES[kind], tmp_path)
+    site.posts += [251]
+    assert 251 in numbers(fetch_account(SOURCES[kind], tmp_path))
+
+
+@KINDS
 def test_what_is_kept_is_enough_where_a_training_goes_on(kind, site, tmp_path):
     fetch_account(SOURCES[kind], tmp_path, kept=True) # there is nothing yet
     before = read_tweets(SOURCES[kind], home=tmp_path, kept=True)

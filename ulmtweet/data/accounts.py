@@ -241,7 +241,7 @@ def _key():
     raise DataError(f"X gives posts only to those who have a key, and {TOKEN} holds none; {X.advice}")
 
 # %% ../../nbs/1_data/accounts.ipynb #1801f1c6
-MAX_PAGES = 1000 # as many files of a folder are read later; 40,000 posts of Mastodon, 100,000 of Bluesky
+MAX_PAGES = 1000 # of a round; 40,000 posts of Mastodon, 100,000 of Bluesky
 _START = dict(
     id="", # of the account, once looked up
     cursor="", # of the next page, "" when the next round begins with the newest posts
@@ -258,8 +258,8 @@ def _read_state(folder):
 # %% ../../nbs/1_data/accounts.ipynb #57854fb4
 def _read_round(account, folder, state, timeouts):
     "Fetch pages from the cursor on; raises `DataError`, `NetworkError`."
-    network, state["complete"] = account.network, False
-    while state["pages"] < MAX_PAGES:
+    network, state["complete"], last = account.network, False, state["pages"] + MAX_PAGES
+    while state["pages"] < last:
         since = {network.since: state["until"]} if network.since and state["until"] else {}
         cursor = {network.cursor: state["cursor"]} if state["cursor"] else {}
         progress = f"{state['posts']} posts; "
@@ -270,7 +270,7 @@ def _read_round(account, folder, state, timeouts):
         if not isinstance(following, str) or following in ("", state["cursor"]): break
         state["cursor"] = following
         write_json(folder/".state.json", state)
-    if state["pages"] >= MAX_PAGES: say_progress(f"{account.source}: {MAX_PAGES} pages, more are not read")
+    if state["pages"] >= last: say_progress(f"{account.source}: {MAX_PAGES} pages, more are not read")
     now = datetime.now(UTC).isoformat(timespec="seconds")
     state.update(cursor="", until=state["newest"], complete=True, when=now)
     write_json(folder/".state.json", state)

@@ -70,6 +70,20 @@ def _x_count(collection, names):
         counts = [str(_dig(f, "count")) for some in files if isinstance(some, list) for f in some]
         if counts and all(c.isdigit() for c in counts): return sum(map(int, counts))
 
+def _archive_of(name): return re.sub(r"(?:^|(?<=/))data(?:/.*)?$", "", _folder(name)) # the folder that it lies in
+
+def _by_archive(files, kind):
+    "Files of a kind, for each archive that has posts."
+    archives = {_archive_of(n) for n in files["posts"]}
+    return {a: [n for n in files[kind] if len(archives) == 1 or _archive_of(n) == a] for a in archives}
+
+def _x_owners(collection, files):
+    return {a: _x_owner(collection, names) for a, names in _by_archive(files, "owner").items()}
+
+def _x_expected(collection, files):
+    counts = [_x_count(collection, names) for names in _by_archive(files, "counts").values()]
+    return None if None in counts else sum(counts)
+
 # %% ../../nbs/1_data/archives.ipynb #a85a3f23
 def _versions(post):
     "The ids of all versions of a tweet, the first one first."
@@ -77,10 +91,10 @@ def _versions(post):
     ids = _dig(edits, "initial", "editTweetIds") or _dig(edits, "edit", "editControlInitial", "editTweetIds")
     return [str(i) for i in ids] if isinstance(ids, list) else []
 
-def _x_rows(posts, own):
-    "A row for each tweet, which rows are earlier versions of another, and how many tweets were there again."
+def _x_rows(posts):
+    "A row for each post with its owner, which rows are earlier versions of another, how many tweets were there again."
     rows, earlier, repeated, seen = [], set(), 0, {}
-    for post in posts:
+    for post, own in posts:
         row = x_row(post, own)
         if row["id"] and row["id"] in seen: repeated += 1
         else:
@@ -142,8 +156,9 @@ def _x_posts(collection, names):
 
 # %% ../../nbs/1_data/archives.ipynb #55836078
 def _x_archive(collection, files):
-    own, expected = _x_owner(collection, files["owner"]), _x_count(collection, files["counts"])
-    rows, superseded, repeated = _x_rows(_x_posts(collection, files["posts"]), own)
+    whose = _x_owners(collection, files)
+    posts = ((post, whose[_archive_of(name)]) for name in files["posts"] for post in _x_posts(collection, [name]))
+    (rows, superseded, repeated), expected = _x_rows(posts), _x_expected(collection, files)
     if not rows: raise DataError(f"{files['posts'][0]} has no tweets; expected the archive of somebody who wrote some")
     alone = _join_notes(rows, list(_x_posts(collection, files["notes"]))) if files["notes"] else 0
     notes, found = [], len(rows) + repeated
@@ -161,10 +176,15 @@ def _read_mastodon(collection, names):
     "Rows of a Mastodon archive; None if it is none."
     outboxes, actors = _find(names, r"outbox\.json"), _find(names, r"actor\.json")
     if not outboxes: return None
-    handle = _object(collection, actors[0]).get("preferredUsername") if actors else None
-    found = rows_of_posts(_posts_in(collection, outboxes), (handle,) if isinstance(handle, str) else ())
-    if found.rows: return found
+    found = [_read_outbox(collection, o, [a for a in actors if len(outboxes) == 1 or _folder(a) == _folder(o)])
+             for o in outboxes]
+    rows, notes = [row for part in found for row in part.rows], [note for part in found for note in part.notes]
+    if rows: return Rows(rows, "mastodon", notes)
     raise DataError(f"{outboxes[0]} has no public posts; expected some in orderedItems")
+
+def _read_outbox(collection, outbox, actors):
+    handle = _object(collection, actors[0]).get("preferredUsername") if actors else None
+    return rows_of_posts(_posts_in(collection, [outbox]), (handle,) if isinstance(handle, str) else ())
 
 # %% ../../nbs/1_data/archives.ipynb #3a8c4b4b
 def _read_meta(collection, names):

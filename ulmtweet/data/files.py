@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['EXPECTED', 'KINDS', 'MARKS', 'LATIN', 'OTHER_SCRIPTS', 'MANY_SIGNS', 'SIGNS', 'ENCODINGS', 'CODECS', 'ALLOWED',
-           'UNUSUAL', 'STRANGE', 'RARITY', 'HEAD_START', 'MARGIN', 'MOST', 'STRUCTURED', 'TEXTS', 'PACKED', 'ARCHIVES',
-           'NEVER', 'X_POSTS', 'X_OTHERS', 'PRIVATE', 'MAX_MEMBER', 'MAX_RATIO', 'ZIP_STARTS', 'PACKERS',
+           'UNUSUAL', 'STRANGE', 'RARITY', 'HEAD_START', 'MARGIN', 'MOST', 'TABLES', 'STRUCTURED', 'TEXTS', 'PACKED',
+           'ARCHIVES', 'NEVER', 'X_POSTS', 'X_OTHERS', 'PRIVATE', 'MAX_MEMBER', 'MAX_RATIO', 'ZIP_STARTS', 'PACKERS',
            'UNPACK_ERRORS', 'MAX_FILES', 'DOCUMENTS', 'MAX_DEPTH', 'MAX_FILE', 'shown', 'encoding_of', 'decode_bytes',
-           'may_hold_tweets', 'unpack', 'Collection', 'open_collection', 'read_file']
+           'may_hold_tweets', 'left_out', 'unpack', 'Collection', 'open_collection', 'read_file']
 
 # %% ../../nbs/1_data/files.ipynb #7bea2afe
 import bz2, codecs, gzip, io, lzma, os, re, stat, struct, tarfile, unicodedata, zipfile, zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from math import log
 from pathlib import Path
@@ -211,7 +211,8 @@ def _not_empty(text, name):
     raise DataError(f"{name} is empty; {EXPECTED}")
 
 # %% ../../nbs/1_data/files.ipynb #fbc0ec9c
-STRUCTURED = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".json", ".js", ".car")
+TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".car")
+STRUCTURED = (*TABLES, ".json", ".js")
 TEXTS, PACKED, ARCHIVES = (".txt", ".text"), (".gz", ".bz2", ".xz"), (".zip", ".tar", ".tgz", ".rar", ".7z")
 NEVER = re.compile(r"\.[^.]|__MACOSX$|(read[-_ ]?me|licen[cs]e|copying|changelog|notice|contributing)\b", re.I)
 X_POSTS = re.compile(r"((note|community)-)?tweets?(-part\d+)?\.js|\d{4}_\d\d\.js", re.I) # the latter until 2018
@@ -231,6 +232,7 @@ def may_hold_tweets(
     posts = [n for n in names if X_POSTS.fullmatch(last[n])]
     if posts or any(l in X_OTHERS for l in last.values()): return posts or [n for n in names if last[n] == "tweets.csv"]
     found = [n for n in names if _ends(n, STRUCTURED) and not _is_private(n)]
+    found = [n for n in found if not _sounds_private(n)] or found
     if not any(_ends(n, STRUCTURED) for n in names): found = [n for n in names if _ends(n, TEXTS)]
     nested = [n for n in names if last[n].endswith(ARCHIVES)]
     if found or not nested: return found
@@ -240,8 +242,20 @@ def _ends(name, endings):
     name = name.lower()
     return (name.rsplit(".", 1)[0] if name.endswith(PACKED) else name).endswith(endings)
 
-def _is_private(name):
-    return _ends(name, (".json", ".js")) and any(PRIVATE.fullmatch(part.split(".")[0]) for part in name.split("/"))
+def _sounds_private(name): return any(PRIVATE.fullmatch(part.split(".")[0]) for part in name.split("/"))
+
+def _is_private(name): return _ends(name, (".json", ".js")) and _sounds_private(name) # a table may only be called so
+
+def left_out(
+    names: list[str], # Files of a folder or archive, with slashes
+    opened: list[str], # Those that were read
+) -> list[str]: # In the same order
+    "Files that might hold tweets, too; an export is full of other JSON."
+    last = lambda n: n.rsplit("/", 1)[-1].lower()
+    of_x = any(last(n) in X_OTHERS for n in names) # whose old archives say all of it in tweets.csv once more
+    others = [n for n in names if n not in opened and not any(NEVER.match(part) for part in n.split("/"))]
+    return [n for n in others if (_ends(n, TABLES) or last(n).endswith(("outbox.json", *ARCHIVES)))
+            and not (of_x and last(n) == "tweets.csv")]
 
 # %% ../../nbs/1_data/files.ipynb #ce94b479
 MAX_MEMBER, MAX_RATIO = 200 * 2**20, 100 # bytes unpacked; unpacked over packed
@@ -291,6 +305,7 @@ class Collection:
     bytes_left: int # That may still be read, of all files together
     files_left: int = MAX_FILES # That may still be read
     biggest: int = MAX_MEMBER # Bytes of a single file
+    opened: list[str] = field(default_factory=list) # Those that were read
 
     def read(self, name: str) -> bytes:
         "Content of a file, within the limits; raises `DataError`."
@@ -303,6 +318,7 @@ class Collection:
             raise DataError(f"{where} cannot be read ({e}); damaged or cut off; download it again") from None
         self.files_left -= 1
         self.bytes_left -= len(raw)
+        self.opened.append(name)
         return raw
 
 # %% ../../nbs/1_data/files.ipynb #67d85649

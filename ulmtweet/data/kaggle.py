@@ -77,7 +77,8 @@ _FINAL = re.compile(r"\b40[0134]\b|forbidden|not found|unauthorized", re.I)
 
 def _download(slug, folder, by_hand):
     "Run the program until it brings a whole zip; raises `NetworkError`."
-    program = os.environ.get("ULMTWEET_KAGGLE") or str(Path(sys.executable).with_name("kaggle"))
+    beside = str(Path(sys.executable).with_name("kaggle"))
+    program = os.environ.get("ULMTWEET_KAGGLE") or (beside if shutil.which(beside) else "kaggle")
     if not shutil.which(program):
         raise NetworkError(f"cannot run {program}; install it with `pip install kaggle`, or {by_hand}")
     until, label, wrong = time.monotonic() + FIRST_SIGN, f"downloading kaggle:{slug}", ""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from ..core import DataError
-from .columns import name_of
+from .columns import NOT_TRUE, name_of
 from .rows import Rows
 from .tables import is_header
 
@@ -136,7 +136,7 @@ def _line_value(line):
     "What a line holds; None if it is no object, nor a list of objects."
     line = line.strip("\ufeff \t")
     try: value = _python_value(line) if line.startswith("{'") else _DECODER.decode(line)
-    except (ValueError, SyntaxError, MemoryError, RecursionError): return None
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError): return None
     return value if isinstance(value, dict) or isinstance(value, list) and any(map(_is_dict, value)) else None
 
 def _python_value(line): # of a program that printed a dictionary
@@ -336,10 +336,9 @@ REPLY_TO = ("inreplytostatusidstr", "inreplytostatusid", "inreplytotweetid", "in
 REPLY_TO_USER = ("inreplytouseridstr", "inreplytouserid", "inreplytouser", "inreplytoscreenname", "inreplytousername",
                  "replyto", "inreplytoaccountid")
 _RT = re.compile(r"""["'“”\s]*+RT(?:\s*+:?\s*+@|:)""", re.I)
-_NOTHING = ("", "none", "null", "nan", "false", "0", "0.0", "[]", "{}")
 
 def _is_set(value):
-    return bool(value) if isinstance(value, (dict, list)) else str(value).strip().lower() not in _NOTHING
+    return bool(value) if isinstance(value, (dict, list)) else str(value).strip().casefold() not in NOT_TRUE
 
 def _refers(post, kind): return any(r.get("type") == kind for r in _dicts(post.get("referencedtweets")))
 
