@@ -111,10 +111,13 @@ def pick(
     if sampling.temperature == 0: return p.argmax(-1)
     if 0 < sampling.top_k < p.shape[-1]:
         kth = p.topk(sampling.top_k).values[:, -1:]
-        p = p.masked_fill(p < kth, 0)
+        p = _whole(p.masked_fill(p < kth, 0), sampling)
     chosen, chance = _draw(p, uniform[:, 0])
     if sampling.top_p == 1 and not sampling.min_p: return chosen
     return _pick_within(p, chosen, chance, uniform, sampling)
+
+def _whole(p, sampling): # top-p is a share of what is left
+    return p / p.sum(-1, keepdim=True) if sampling.top_p < 1 else p
 
 # %% ../../nbs/3_generation/engine.ipynb #a8afbe88
 def _left_out(p, chance, least, top_p):
@@ -482,7 +485,7 @@ def _pick_possible(self: Seats, p, possible, uniform, rows, nth, out):
     p = p.masked_fill_(~possible, 0)
     lost = (~p.any(-1)).nonzero()[:, 0]
     if len(lost): p[lost] = self._possible_alone(possible[lost], rows[lost], nth[lost], out)
-    return pick(p, uniform, self.sampling)
+    return pick(_whole(p, self.sampling), uniform, self.sampling)
 
 @patch
 def _possible_alone(self: Seats, possible, rows, nth, out):
