@@ -144,9 +144,10 @@ class WordTokenizer:
         spacing: dict[str, Sequence[bool]] = {},
         alphabet: int = 128, # Characters that spell an unknown word
     ):
-        self.words, self.forms, self.spacing = list(words), dict(forms), dict(spacing)
-        self.alphabet = alphabet
+        self.words, self.alphabet = list(words), alphabet
         self.ids = {w: i for i, w in enumerate(self.words) if i != EOT_ID}
+        # of no other word: who shares a voice shares these
+        self.forms, self.spacing = ({w: v for w, v in of.items() if w in self.ids} for of in (forms, spacing))
 
     def __len__(self): return len(self.words)
 

@@ -130,6 +130,8 @@ def pushed_files(
     meta = pushed_meta(voice)
     described = json.dumps(meta, indent=1, ensure_ascii=False) + "\n"
     files = {name: voice.folder/name for name in NEEDED} | {"voice.json": described.encode()}
+    if voice.tokenizer.kind == "word": # some that were made before have more words in the file
+        files["tokenizer.json"] = voice.tokenizer.dumps().encode()
     sums = {n: hashlib.sha256(f).hexdigest() if isinstance(f, bytes) else sha256_file(f) for n, f in files.items()}
     listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
     return files | {"SHA256SUMS": listed.encode(), "README.md": pushed_card(meta, repo, written_in(voice)).encode()}
