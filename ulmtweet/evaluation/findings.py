@@ -51,7 +51,7 @@ def _said_of_judges(judged, drifted):
 def _said_of_originality(voice, person):
     return (f"{_percent(voice['copies'])} of the voice's tweets are word for word in what it learnt from, "
             f"{_percent(voice['near_copies'])} nearly; of the person's own newest tweets {_percent(person['copies'])} "
-            f"and {_percent(person['near_copies'])} repeat an older one.")
+            f"and {_percent(person['near_copies'])} repeat an older one, after word-for-word repeats were taken out.")
 
 # %% ../../nbs/5_evaluation/findings.ipynb #5d17c8df
 def _said_of_features(features):

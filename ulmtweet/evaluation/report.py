@@ -18,7 +18,7 @@ from jinja2 import Environment
 
 from ..core import ModelError, StorageError, UsageError, atomic_write, read_json, reading_errors, write_json
 from .evaluate import (IMITATING, guesses, held_out_split, next_tweets, prediction_rows, size_curve,
-                                          start_of, unprompted_tweets, without_handles)
+                                          start_of, tested_tweets, unprompted_tweets, without_handles)
 from .findings import NAMES, STEP, length_shares, sentences, span_shares
 from .judge import (BEST, FOLDS, REPEATS, extremes, learn_judge, outcome_words, real_or_generated,
                                        telling_words, tuned_forest)
@@ -73,7 +73,7 @@ def measure_prediction(
     home=None, # As for `core.home_folder`
 ) -> dict: # `rows` (by name), `guesses`, `without_handles`, `easiest`, `hardest` (tweets)
     "How well the voice predicts the newest tweets."
-    test = held_out_split(voice).test
+    test = tested_tweets(voice)
     bits = [n / (len(t) + 1) for n, t in zip(tweet_nats(voice.model, voice.tokenizer, test), test)]
     order = [test[i] for i in sorted(range(len(test)), key=bits.__getitem__)]
     return dict(rows=prediction_rows(voice, scratch, progress, home), guesses=guesses(voice, test),
@@ -113,9 +113,16 @@ def _counts(voice, split, newest, written, seed):
         lengths=dict(real=[len(t) for t in newest], generated=[len(t) for t in written]),
         variety=dict(real=variety(newest[-as_many:]), generated=variety(written[:as_many])),
         sentiment=_means(newest, written),
-        drift=drift(everything, voice.days),
+        drift=drift(*_in_time(voice, everything)),
         months=by_month(everything, voice.days) if len(voice.days) == len(everything) else [],
         **_topics(everything, written, seed))
+
+def _in_time(voice, tweets):
+    "Tweets and their days, oldest first; of several people, who come one after the other, those with a day."
+    days = voice.days if len(voice.days) == len(tweets) else []
+    if not voice.authors: return tweets, days
+    dated = sorted((day, i) for i, day in enumerate(days) if day)
+    return [tweets[i] for _, i in dated], [day for day, _ in dated]
 
 # %% ../../nbs/5_evaluation/report.ipynb #b418a140
 def _about(voice, prediction):
@@ -173,7 +180,7 @@ def measure_voice(
     prediction = measure_prediction(voice, not quick, lambda s: told.step(SCRATCH, s["fraction"]), home)
     told.step(WRITING)
     written = unprompted_tweets(voice, TWEETS // 2 if quick else TWEETS, sampling, seed, APART)
-    beside = next_tweets(voice, split.test[-40:], sampling=sampling, seed=seed)
+    beside = next_tweets(voice, tested_tweets(voice)[-40:], sampling=sampling, seed=seed)
     found, settings = _judge_and_count(voice, split, written, quick, grid, seed, told)
     report = dict(**_about(voice, prediction), beside=beside[-10:], written=written, **found,
                   made=_made(sampling, quick, written, **settings))
@@ -455,7 +462,7 @@ _END = """{% if r.topics %}<h2>Topics</h2>{{ figure("topics", s.topics) }}\
 (normalised pointwise mutual information, from -1 to 1): \
 {{ "%.2f"|format(r.coherence.real) }} for topics of the real tweets, \
 {{ "%.2f"|format(r.coherence.generated) }} for those of as many generated ones.</p>{% endif %}
-<h2>How the person has changed</h2>{{ figure("drift", s.drift) }}\
+{% if r.drift %}<h2>How the person has changed</h2>{{ figure("drift", s.drift) }}{% endif %}\
 {% if r.months %}{{ figure("months", s.months) }}{% endif %}
 <h2>How this was made</h2><p class="small">{{ r.made.tweets }} tweets without a prompt, with \
 {% for k, x in r.made.sampling.items() %}{{ k.replace("_", " ") }} {{ x }}, {% endfor %}\
@@ -473,7 +480,8 @@ def render(
 ) -> str: # HTML, without anything that would be loaded or run
     "The report as a page."
     drawn = dict(prediction=draw_prediction, judges=draw_judges, spans=draw_spans, words=draw_words,
-                 lengths=draw_lengths, drift=draw_drift)
+                 lengths=draw_lengths)
+    if report["drift"]: drawn["drift"] = draw_drift
     if report["topics"]: drawn["topics"] = draw_topics
     if report["months"]: drawn["months"] = draw_months
     if report.get("curve"): drawn["curve"] = draw_curve

@@ -126,9 +126,8 @@ def _series(rows: Sequence[dict]):
     return small_columns({k.replace("_", " "): [r[k] or 0 for r in rows] for k in names})
 
 def _changes(report, said):
-    sections = [Section("How the person has changed", said["drift"], _series(report["drift"]))]
-    if report["months"]: sections.append(Section("By the month", said["months"], _series(report["months"])))
-    return sections
+    titles = dict(drift="How the person has changed", months="By the month")
+    return [Section(title, said[k], _series(report[k])) for k, title in titles.items() if report[k]]
 
 def _next(report, said):
     rows = [dict(really=r["real"], generated=r["generated"]) for r in report["beside"][:5]]
