@@ -4,7 +4,8 @@
 #   docker run -p 8501:8501 -v /path/to/home:/home/ulmtweet/data:ro ulmtweet
 #
 # The folder has the voices that are to be shown, under voices/, readable by everybody. For a page of one's own, which
-# also trains, leave out `:ro` and add `-e ULMTWEET_PUBLIC=0 -e STREAMLIT_SERVER_MAX_UPLOAD_SIZE=200`.
+# also trains and shows the tweets, write `-p 127.0.0.1:8501:8501`, or others in the network see it, leave out `:ro`, and
+# add `-e ULMTWEET_PUBLIC=0 -e STREAMLIT_SERVER_MAX_UPLOAD_SIZE=200`.
 FROM python:3.11-slim
 
 # wheels of PyTorch for processors alone; with a GPU, the index that fits it

@@ -36,9 +36,9 @@ def rooms() -> list:
             st.Page("rooms/play.py", title="Play", icon=":material/casino:"), about]
 
 
-prepare()
 here = st.navigation(rooms(), position="top")
 try:
+    prepare()
     here.run()
 except UlmtweetError as error:
     show_error(error)

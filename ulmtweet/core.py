@@ -10,7 +10,7 @@ __all__ = ['ASSETS', 'EMOJI', 'HANDLE', 'WHOLE_HANDLE', 'WORD', 'INVISIBLE', 'Ul
            'read_json', 'write_json', 'Terminated', 'raise_terminated', 'interrupt_noticed', 'describe_seconds']
 
 # %% ../nbs/00_core.ipynb #530ff064
-import contextlib, glob, hashlib, json, os, random, re, secrets, shutil, signal, threading
+import contextlib, errno, glob, hashlib, json, os, random, re, secrets, shutil, signal, threading
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -119,6 +119,8 @@ def sync_path(
     "Flush what was written at `path` to the disk."
     fd = os.open(path, os.O_RDONLY)
     try: os.fsync(fd)
+    except OSError as e: # some network drives don't do it
+        if e.errno not in (errno.EINVAL, errno.ENOTSUP): raise
     finally: os.close(fd)
 
 def atomic_write(

@@ -280,6 +280,13 @@ def _train_demo(tweets, report, overwrite, seed, home):
     recipe = Recipe(seed=seed)
     show_voice(run_training(tweets, report, "juno", home, overwrite, base="en", tokens=None, recipe=recipe), False)
 
+def _check_demo(voice):
+    "Raise `UsageError` if it is somebody's own voice."
+    sample = (ASSETS/"sample_tweets.csv").read_text(encoding="utf-8")
+    if any(t in sample for t in voice.learnt[-20:]): return
+    raise UsageError("there is a voice called juno already, which was not made from the sample; give the demo a home "
+                     "of its own with --home")
+
 @app.command()
 def demo(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Train again.")] = False,
@@ -291,7 +298,9 @@ def demo(
     """
     from ulmtweet.models.voice import Voice, voices_folder
     folder = voices_folder(home)/"juno"
-    if overwrite or not (folder/"voice.json").exists():
+    there = (folder/"voice.json").exists()
+    if there: _check_demo(Voice.load(folder))
+    if overwrite or not there:
         cleaning = {p.name: p.default for p in CLEANING}
         sample = [str(ASSETS/"sample_tweets.csv")]
         reads_tweets(_train_demo)(sample, **cleaning, overwrite=overwrite, seed=seed, home=home)

@@ -68,6 +68,9 @@ def start_from(base, tokenizer, **shape):
     if base and (tokenizer or shape != SHAPE):
         raise UsageError(f"the base {base} has its own tokeniser and shape; leave out --tokenizer, --tokens, "
                          "--vocab-size, --emb-sz, --n-hid and --n-layers, or --base")
+    if tokenizer and (shape["kind"], shape["vocab_size"]) != (SHAPE["kind"], SHAPE["vocab_size"]):
+        raise UsageError("the tokeniser of --tokenizer has its own kind and number of pieces; leave out --tokens and "
+                         "--vocab-size")
     start = load_base(base) if base and not is_hub(base) else None
     if is_hub(base) or start and start.model.reads == "tweets":
         raise UsageError(f"the base {base} is a transformer, which can't be pretrained here; choose en, or the folder "

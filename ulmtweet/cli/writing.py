@@ -130,6 +130,7 @@ def print_words(found, as_json):
     "Print the likeliest next words."
     from ulmtweet.page.cards import percent
     if as_json: print_json([dict(word=w, probability=p) for w, p in found])
+    elif not found: say("no whole word came; it may write without spaces")
     else: print_table([{"word": w, "probability": percent(p)} for w, p in found])
 
 # %% ../../nbs/7_doors/writing.ipynb #b702f8dc

@@ -547,8 +547,10 @@ def choices(self: Start) -> list:
     tokenizer = self.tokenizer and checksum(self.tokenizer.dumps())
     return [base, tokenizer, self.tokens, self.vocab_size, self.emb_sz, self.n_hid, self.n_layers]
 
-def _fingerprint(start, recipe, files):
-    return checksum(start.choices() + [FORMAT, asdict(recipe)] + [[str(f), f.stat().st_size] for f in files])
+def _fingerprint(start, recipe, files, valid_files):
+    known = lambda files: [[str(f), f.stat().st_size] for f in files]
+    valid = [["to measure on", *known(valid_files)]] if valid_files else []
+    return checksum(start.choices() + [FORMAT, asdict(recipe)] + known(files) + valid)
 
 # %% ../../nbs/4_training/pretrain.ipynb #c14a0331
 def _check_start(start, out, overwrite):
@@ -587,7 +589,7 @@ def pretrain(
     "Make a base from a corpus; raises `UsageError`, `DataError`, `ModelError`, `StorageError`."
     out, files, valid_files = Path(out).absolute(), corpus_files(sources), corpus_files(valid) if valid else []
     _check_start(start, out, overwrite)
-    fingerprint, device = _fingerprint(start, recipe, files + valid_files), _usable(device or best_device())
+    fingerprint, device = _fingerprint(start, recipe, files, valid_files), _usable(device or best_device())
     with processes(device), working_folder(out.with_name(f".{out.name}.training")) as work:
         _check_processes(recipe)
         if process()[0]: progress = lambda status: None # the first process speaks for all
