@@ -2,7 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SLOW := $(filter true,$(CI))
-INSTALL := $(BIN)/pip install --disable-pip-version-check -q
+# what is imported is compiled then, once, also where the environment asks for nothing to be kept
+export PYTHONDONTWRITEBYTECODE :=
+INSTALL := $(BIN)/pip install --no-compile --disable-pip-version-check -q
 # fastai requires it and never imports it; where it doesn't fit a CPU-only torch, others fail to
 WITHOUT_TORCHVISION := $(BIN)/python -c "import torchvision" 2>/dev/null || $(BIN)/pip uninstall -q -y torchvision
 

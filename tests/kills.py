@@ -32,7 +32,7 @@ def equal(a, b):
 
 
 def tiny_base(folder, texts):
-    "A Llama of some thousand weights that has hardly learnt to spell, in Hugging Face's layout; its path."
+    "A Llama of some thousand weights that writes a few letters and ends, in Hugging Face's layout; its path."
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM
     reader = Tokenizer(models.BPE())
@@ -44,14 +44,14 @@ def tiny_base(folder, texts):
                          num_attention_heads=4, num_key_value_heads=2, intermediate_size=64, tie_word_embeddings=True)
     torch.manual_seed(0)
     model = LlamaForCausalLM(config)
-    _learn_to_end(model, [torch.tensor([1, *reader.encode(" " + t).ids, 1]) for t in texts])
+    _learn_to_end(model, [torch.tensor([1, *reader.encode(" " + t).ids[:10], 1]) for t in texts])
     model.save_pretrained(folder)
     reader.save(str(folder/"tokenizer.json"))
     return folder
 
 
 def _learn_to_end(model, rows, steps=150):
-    "Random weights hardly ever end a tweet, and a sample would take as long as the training."
+    "Of ten pieces, or samples would take longer than the training."
     opt, pad = torch.optim.AdamW(model.parameters(), 5e-3), torch.nn.utils.rnn.pad_sequence
     for i in range(steps):
         some = [rows[(16 * i + k) % len(rows)][:48] for k in range(16)]

@@ -47,6 +47,16 @@ def test_no_voice_points_to_demo(tmp_path):
     assert "ulmtweet demo" in failed(run("predict", "Tesla will", home=tmp_path), 4)
 
 
+def test_the_demo_leaves_a_voice_of_that_name_alone(tiny, tmp_path):
+    (tmp_path/"mine.txt").write_text("\n".join(f"My day number {i} was a fine one" for i in range(90)))
+    train = ["train", tmp_path/"mine.txt", "--name", "juno", "--base", tiny, "--epochs", 1, "--lr", "1e-2"]
+    done = run(*train, home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for again in ([], ["--overwrite"]):
+        assert "not made from the sample" in failed(run("demo", *again, home=tmp_path), 2)
+    assert "My day" in (tmp_path/"voices"/"juno"/"originals.json").read_text()
+
+
 def test_voices_and_info(home):
     listed = json.loads(run("voices", "--json", home=home).stdout)
     assert [v["name"] for v in listed] == ["small"]
@@ -191,7 +201,7 @@ def test_a_merged_voice_writes_without_its_base(transformers_home):
 @pytest.mark.slow
 def test_character_model_from_scratch(few_tweets, tmp_path):
     done = run("train", few_tweets, "--name", "c", "--base", "none", "--tokens", "char",
-               "--lr", "5e-3", "--epochs", "12", "--json", home=tmp_path)
+               "--lr", "1e-2", "--epochs", "5", "--json", home=tmp_path)
     meta = json.loads(done.stdout)
     split = split_by_time(clean_tweets(read_tweets(few_tweets))[0].text)
     assert (meta["tokens"] == "char"
