@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 from ..core import (DataError, ModelError, UsageError, atomic_write, home_folder, interrupt_noticed, read_json,
                            set_seed, storage_errors, voices_folder, write_json)
 from ..data.split import Split, balanced, split_by_time, split_people
+from ..generation.engine import Sampling
 from ..generation.generate import generate_tweets
 from ..models.awdlstm import AWDLSTM, bits_per_character
 from ..models.bases import load_base
@@ -279,7 +280,9 @@ def samples(self: Training,
     "One tweet for each of the person's favourite openings."
     voice = Voice(self.model.eval(), self.tokenizer, {}, originals=self.split.train)
     openings = common_openings(self.split.train, n)
-    tweets = [(p, generate_tweets(voice, p, 1, seed=self.recipe.seed)) for p in openings]
+    # a transformer that doesn't end its tweets yet would take longer for them than for an epoch
+    sampling = Sampling(max_tokens=None if self.model.reads == "stream" else 40)
+    tweets = [(p, generate_tweets(voice, p, 1, sampling, self.recipe.seed)) for p in openings]
     return [dict(prompt=p, text=t[0].text if t else "(no whole tweet yet)") for p, t in tweets]
 
 @patch
