@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SLOW := $(filter true,$(CI))
-# what is imported is compiled then, once, also where the environment asks for nothing to be kept
+# pip compiles nothing; what is imported is compiled once, also where the environment asks to keep nothing
 export PYTHONDONTWRITEBYTECODE :=
 INSTALL := $(BIN)/pip install --no-compile --disable-pip-version-check -q
 # fastai requires it and never imports it; where it doesn't fit a CPU-only torch, others fail to

@@ -51,10 +51,10 @@ def tiny_base(folder, texts):
 
 
 def _learn_to_end(model, rows, steps=150):
-    "Of ten pieces, or samples would take longer than the training."
+    "So that samples of tweets don't take longer than the training."
     opt, pad = torch.optim.AdamW(model.parameters(), 5e-3), torch.nn.utils.rnn.pad_sequence
     for i in range(steps):
-        some = [rows[(16 * i + k) % len(rows)][:48] for k in range(16)]
+        some = [rows[(16 * i + k) % len(rows)] for k in range(16)]
         model(pad(some, True, 1), labels=pad(some, True, -100)).loss.backward()
         opt.step()
         opt.zero_grad()

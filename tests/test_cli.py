@@ -48,7 +48,7 @@ def test_no_voice_points_to_demo(tmp_path):
 
 
 def test_the_demo_leaves_a_voice_of_that_name_alone(tiny, tmp_path):
-    (tmp_path/"mine.txt").write_text("\n".join(f"My day number {i} was a fine one" for i in range(90)))
+    (tmp_path/"mine.txt").write_text("\n".join(f"My day number {i} was a fine one" for i in range(90)) + "\nYes\nNo")
     train = ["train", tmp_path/"mine.txt", "--name", "juno", "--base", tiny, "--epochs", 1, "--lr", "1e-2"]
     done = run(*train, home=tmp_path)
     assert done.returncode == 0, done.stderr

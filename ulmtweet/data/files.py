@@ -248,7 +248,7 @@ def _is_private(name): return _ends(name, (".json", ".js")) and _sounds_private(
 
 def left_out(
     names: list[str], # Files of a folder or archive, with slashes
-    opened: list[str], # Those that were read
+    opened: set[str], # Those that were read
 ) -> list[str]: # In the same order
     "Files that might hold tweets, too; an export is full of other JSON."
     last = lambda n: n.rsplit("/", 1)[-1].lower()
@@ -305,7 +305,7 @@ class Collection:
     bytes_left: int # That may still be read, of all files together
     files_left: int = MAX_FILES # That may still be read
     biggest: int = MAX_MEMBER # Bytes of a single file
-    opened: list[str] = field(default_factory=list) # Those that were read
+    opened: set[str] = field(default_factory=set) # Those that were read
 
     def read(self, name: str) -> bytes:
         "Content of a file, within the limits; raises `DataError`."
@@ -318,7 +318,7 @@ class Collection:
             raise DataError(f"{where} cannot be read ({e}); damaged or cut off; download it again") from None
         self.files_left -= 1
         self.bytes_left -= len(raw)
-        self.opened.append(name)
+        self.opened.add(name)
         return raw
 
 # %% ../../nbs/1_data/files.ipynb #67d85649

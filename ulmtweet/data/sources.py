@@ -109,10 +109,11 @@ def read_collection(
     archive = read_archive(collection)
     tables, errors = ([rows_to_table(archive, collection.path.name)], []) if archive else _read_files(collection, column)
     others = left_out(collection.names, collection.opened)
-    more = f"Not read: {', '.join(map(shown, others[:3]))}{' and others' * (len(others) > 3)}; give them by themselves."
-    if not tables and errors: raise DataError(f"{errors[0]}{f' ({more})' * bool(others)}")
+    first = ", ".join(map(shown, others[:3])) + " and others" * (len(others) > 3)
+    unread = [f"Not read: {first}; give them by themselves."] if others else []
+    if not tables and errors: raise DataError(". ".join([str(errors[0]), *unread]))
     if not tables: raise DataError(f"no files with tweets in {collection.path}; expected CSV, TSV, JSON or text files")
-    tables[0].attrs["notes"] += [*(f"Skipped: {error}." for error in errors), *[more] * bool(others)]
+    tables[0].attrs["notes"] += [*(f"Skipped: {error}." for error in errors), *unread]
     return tables
 
 def _read_files(collection, column):
