@@ -8,7 +8,7 @@ INSTALL := $(BIN)/pip install --no-compile --disable-pip-version-check -q
 # fastai requires it and never imports it; where it doesn't fit a CPU-only torch, others fail to
 WITHOUT_TORCHVISION := $(BIN)/python -c "import torchvision" 2>/dev/null || $(BIN)/pip uninstall -q -y torchvision
 
-.PHONY: setup demo test bench readme outputs
+.PHONY: setup demo test notebooks checks bench readme outputs
 
 setup: .venv/ready
 
@@ -22,16 +22,18 @@ demo: setup
 	$(BIN)/ulmtweet demo
 	@echo 'Open the page with: $(BIN)/streamlit run app.py'
 
-# more processes than cores, since many checks wait for something
-PROCESSES := $(if $(SLOW),3,4)
-
-NOTEBOOKS := OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --do-print --n-workers $(PROCESSES) \
+NOTEBOOKS := OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nbdev-test --do-print --n-workers 2 \
 	$(if $(SLOW),--flags slow)
 
-test: setup # the tutorials are the longest notebooks, so that nothing waits for them at the end
+test: setup # with more processes than cores, since many checks wait for something
+	@$(MAKE) --no-print-directory -j 2 notebooks checks
+
+notebooks: setup # the tutorials are the longest
 	$(NOTEBOOKS) nbs/tutorials
 	$(NOTEBOOKS) --skip-folder-re '^[_.]|^tutorials'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -vv -n $(PROCESSES) --dist worksteal $(if $(SLOW),-m "slow or not slow")
+
+checks: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -vv --dist worksteal $(if $(SLOW),-n 3 -m "slow or not slow",-n 2)
 
 bench: setup # what the files in bench/ need; each of them says how it is run, and how long it takes
 	$(INSTALL) -c constraints.txt -e '.[bench]'

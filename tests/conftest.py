@@ -32,7 +32,9 @@ def ulmtweet(args, env, folder, streams):
     os.chdir(folder)
     for number, path in enumerate(streams): os.dup2(os.open(path, os.O_RDWR), number)
     sys.stdin, sys.argv = open(0), [str(PROGRAM), *args]
+    from ulmtweet import workers
     from ulmtweet.cli.__main__ import app
+    workers.START = "fork" # this process has no threads yet, and has imported what its workers need
     app()
 
 

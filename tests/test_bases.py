@@ -67,11 +67,11 @@ def test_two_processes_do_what_one_does(tmp_path):
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_corpus(tmp_path):
-    "16 MB, whose validation part fills several batches already, beside 130."
+    "16 MB, whose validation part fills several batches already, beside 70."
     words, peak = random.Random(0).choices(
         [w for line in SAMPLE.read_text().splitlines() for w in line.split()], k=200_000), {}
     text = "".join(" ".join(words[i:i + 20]) + "\n" for i in range(0, len(words), 20))
-    for name, times in [("short", 10), ("long", 80)]:
+    for name, times in [("short", 10), ("long", 44)]:
         with open(tmp_path/f"{name}.txt", "w") as f: f.writelines(text for _ in range(times))
         code = ("import resource, sys; from ulmtweet.cli.__main__ import app\n"
                 "try: app()\nfinally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)")
@@ -80,8 +80,8 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
                               capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr
         peak[name] = int(done.stderr.split()[-1]) / 1024
-    more = 70 * len(text) / 2**20
-    assert more > 100 and peak["long"] - peak["short"] < more / 3, peak
+    more = 34 * len(text) / 2**20
+    assert more > 50 and peak["long"] - peak["short"] < more / 2, peak
 
 
 @pytest.mark.parametrize("corpus, says", [
@@ -237,7 +237,7 @@ def test_update_learns_what_is_new(few_tweets, tmp_path):
     lines = few_tweets.read_text(encoding="utf-8").splitlines()
     (tmp_path/"old.csv").write_text("\n".join([lines[0], *lines[130:]]), encoding="utf-8") # the newest come first
     args = ["--lr", "5e-3", "--epochs", "1", "--json"]
-    first = run("train", tmp_path/"old.csv", "--name", "juno", "--handles", "mask", *args, home=tmp_path)
+    first = run("train", tmp_path/"old.csv", "--name", "juno", "--handles", "mask", "--all-at-once", *args, home=tmp_path)
     assert first.returncode == 0, first.stderr
     second = run("update", few_tweets, "--voice", "juno", *args, home=tmp_path)
     assert second.returncode == 0, second.stderr
