@@ -1,5 +1,5 @@
 "The three places of metadata, the README, the notebooks and the image agree; nothing can unpickle."
-import ast, configparser, re, shlex, subprocess, tomllib
+import ast, configparser, os, re, shlex, subprocess, sys, tomllib
 from importlib.metadata import distribution
 
 import nbformat
@@ -175,3 +175,12 @@ def test_nothing_can_unpickle():
                 found |= {ast.unparse(node)}
         dangerous = {f for f in found if f and re.search("pickle|joblib|dill|load_learner|torch.load|weights_only", f)}
         assert dangerous <= allowed.get(path.name, set()), path
+
+
+@pytest.mark.parametrize("env, count", [({}, "1000"), (dict(GOMP_SPINCOUNT="5"), "5"),
+                                        (dict(OMP_WAIT_POLICY="ACTIVE"), "None")])
+def test_waiting_threads_leave_the_processor_to_others_unless_asked_otherwise(env, count):
+    code = "import os, sys, ulmtweet; print(os.environ.get('GOMP_SPINCOUNT'), 'torch' in sys.modules)"
+    others = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], env=others | env, capture_output=True, text=True)
+    assert done.stdout.split() == [count, "False"], done.stderr

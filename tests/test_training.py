@@ -208,10 +208,10 @@ def victim(home, tmp_path):
 
 
 def refused(folder):
-    "Whether a voice folder is refused, within half a second of work; and what was said."
+    "Whether a voice folder is refused, without much work; and what was said."
     began = time.process_time()
     with pytest.raises(ModelError) as error: Voice.load(folder)
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 2 # seconds
     return str(error.value)
 
 
