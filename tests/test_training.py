@@ -208,10 +208,13 @@ def victim(home, tmp_path):
 
 
 def refused(folder):
-    "Whether a voice folder is refused, without much work; and what was said."
-    began = time.process_time()
-    with pytest.raises(ModelError) as error: Voice.load(folder)
-    assert time.process_time() - began < 2 # seconds
+    "Whether a voice folder is refused, within half a second of work at the best of three times; and what was said."
+    seconds = []
+    for _ in range(3):
+        began = time.process_time()
+        with pytest.raises(ModelError) as error: Voice.load(folder)
+        seconds.append(time.process_time() - began)
+    assert min(seconds) < 0.5
     return str(error.value)
 
 
