@@ -1,6 +1,6 @@
 import json, multiprocessing, os, signal, socket, subprocess, sys, tempfile, time
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
@@ -34,7 +34,8 @@ def ulmtweet(args, env, folder, streams):
     sys.stdin, sys.argv = open(0), [str(PROGRAM), *args]
     from ulmtweet import workers
     from ulmtweet.cli.__main__ import app
-    workers.START = "fork" # this process has no threads yet, and has imported what its workers need
+    # this process has no threads yet, and has imported what its workers need
+    workers.Local = partial(workers.Local, context=multiprocessing.get_context("fork"))
     app()
 
 

@@ -237,7 +237,8 @@ def test_update_learns_what_is_new(few_tweets, tmp_path):
     lines = few_tweets.read_text(encoding="utf-8").splitlines()
     (tmp_path/"old.csv").write_text("\n".join([lines[0], *lines[130:]]), encoding="utf-8") # the newest come first
     args = ["--lr", "5e-3", "--epochs", "1", "--json"]
-    first = run("train", tmp_path/"old.csv", "--name", "juno", "--handles", "mask", "--all-at-once", *args, home=tmp_path)
+    choices = ["--name", "juno", "--handles", "mask", "--all-at-once"]
+    first = run("train", tmp_path/"old.csv", *choices, *args, home=tmp_path)
     assert first.returncode == 0, first.stderr
     second = run("update", few_tweets, "--voice", "juno", *args, home=tmp_path)
     assert second.returncode == 0, second.stderr
