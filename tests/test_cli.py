@@ -229,3 +229,6 @@ def test_lr_find(few_tweets, tmp_path):
     found = json.loads(done.stdout)
     assert 1e-4 < found["valley"] < 1 and 1e-3 <= found["learning_rate"] <= 1e-2
     assert (tmp_path/"rates.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path/"notes.png").write_text("mine")
+    for name, says in [("notes.png", "no plot"), ("tweets.csv", "end it in .png"), ("no/rates.png", "no folder")]:
+        assert says in failed(run("lr-find", few_tweets, "--out", tmp_path/name, home=tmp_path), 5 if "/" in name else 2)

@@ -590,6 +590,22 @@ def test_readers_are_linear(name):
             assert is_linear(function, (begin, piece, "!")), (begin, piece)
 
 
+def by_column(n): return {k: {str(i): f"{k} {i}" for i in range(n)} for k in ("text", "date")} # as pandas writes a table
+
+def by_row(n): return {str(i): dict(text=f"tea {i}", date=f"2020-01-{i}") for i in range(n)}
+
+def with_users(n): # as X's interface answers
+    return dict(data=[dict(id=str(i), text=f"tea {i}", author_id=str(i)) for i in range(n)],
+                includes=dict(users=[dict(id=str(i), username=f"ann{i}") for i in range(n)]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("written", [by_column, by_row, with_users])
+def test_json_is_read_in_linear_time(written):
+    assert len(read_text(json.dumps(written(10)), "t")) == 10
+    assert is_linear(lambda text: read_objects(json.dumps(written(len(text) // 20)), "t"), ("", "a", ""))
+
+
 # Any text and any bytes
 
 ANY = st.text(max_size=200) | st.lists(st.sampled_from(SIGNS) | st.text(max_size=5), max_size=40).map("".join)

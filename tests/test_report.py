@@ -5,8 +5,8 @@ import pytest
 
 from conftest import SAMPLE, failed, loaded_by, run
 from browser import browser_page, shoot
-from ulmtweet.core import read_json, write_checksums, write_json
-from ulmtweet.evaluation.report import check_unseen
+from ulmtweet.core import read_json, sha256_file, write_checksums, write_json
+from ulmtweet.evaluation.report import check_unseen, save_report
 from ulmtweet.models.voice import EDITABLE, Voice
 
 
@@ -63,6 +63,8 @@ def test_a_voice_that_has_not_learnt_the_newest_tweets(few_tweets, tiny, tmp_pat
     assert set(before["valid"] + after["valid"]) <= set(voice.learnt) and len(after["test"]) < 10
     assert voice.unseen == before["test"] + after["test"] and not {*voice.unseen} & {*voice.learnt}
     check_unseen(voice) # those of the update alone are too few
+    save_report(report | dict(made=report["made"] | dict(weights=voice.sha256)), folder/"report.html", voice)
+    assert read_json(folder/"report.json")["judge"] == sha256_file(folder/"judge.safetensors")
     newer.write_text("\n".join(SAMPLE.read_text(encoding="utf-8").splitlines()[:500]) + "\n", encoding="utf-8")
     done = run("update", newer, "--voice", "small", "--lr", "2e-3", "--epochs", 1, home=tmp_path)
     again = read_json(folder/"originals.json")

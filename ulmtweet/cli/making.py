@@ -333,6 +333,9 @@ def lr_find(
     check_choices(base, tokens, full=full)
     if not out.parent.is_dir():
         raise StorageError(f"cannot write {out}: there is no folder {out.parent}; make it, or choose another --out")
+    if out.suffix.lower() != ".png": raise UsageError(f"{out} is no name for a plot; end it in .png (--out)")
+    if out.is_file() and not out.read_bytes().startswith(b"\x89PNG"):
+        raise UsageError(f"{out} is there already, and is no plot; choose another name (--out)")
     say_report(report)
     check_enough(report)
     with progress_bar() as bar:

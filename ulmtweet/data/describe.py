@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from ..core import EMOJI, HANDLE, DataError, describe_seconds
+from ..core import EMOJI, HANDLE, MARKS, DataError, describe_seconds
 from .clean import ADVISED_CHARACTERS, check_enough, describe_dropped
 
 # %% ../../nbs/1_data/describe.ipynb #fb833c82
@@ -84,10 +84,9 @@ def most_frequent(
 
 # %% ../../nbs/1_data/describe.ipynb #25c8f09e
 _HAN, _KATAKANA = "\u3005\u3400-\u9fff", "\u30a1-\u30ff"
-_MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0970-\u109f\u1780-\u17d3"
 _LETTER = rf"[^\W\d_\u3040-\u30ff{_HAN}]"
-_WORD = re.compile(rf"[{_HAN}]{{2,}}|[{_KATAKANA}]{{2,}}|{_LETTER}+(?:['’{_MARKS}]+{_LETTER}+)*[{_MARKS}]*")
-_HASHTAG = re.compile(rf"(?<![\w#])#(?!\d+\b)[\w{_MARKS}]+")
+_WORD = re.compile(rf"[{_HAN}]{{2,}}|[{_KATAKANA}]{{2,}}|{_LETTER}+(?:['’{MARKS}]+{_LETTER}+)*[{MARKS}]*")
+_HASHTAG = re.compile(rf"(?<![\w#])#(?!\d+\b)[\w{MARKS}]+")
 _LINK = re.compile(r"https?://\S+")
 
 def split_signs(

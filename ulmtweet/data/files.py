@@ -254,8 +254,8 @@ def left_out(
     last = lambda n: n.rsplit("/", 1)[-1].lower()
     of_x = any(last(n) in X_OTHERS for n in names) # whose old archives say all of it in tweets.csv once more
     others = [n for n in names if n not in opened and not any(NEVER.match(part) for part in n.split("/"))]
-    return [n for n in others if (_ends(n, TABLES) or last(n).endswith(("outbox.json", *ARCHIVES)))
-            and not (of_x and last(n) == "tweets.csv")]
+    return [n for n in others if last(n).endswith(("outbox.json", *ARCHIVES)) or _ends(n, TABLES) and not (
+            of_x and last(n) == "tweets.csv") or _ends(n, TEXTS) and not of_x]
 
 # %% ../../nbs/1_data/files.ipynb #ce94b479
 MAX_MEMBER, MAX_RATIO = 200 * 2**20, 100 # bytes unpacked; unpacked over packed

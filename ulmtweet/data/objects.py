@@ -261,18 +261,19 @@ def find_posts(
     post = as_post(value)
     inside = (_below_names(value) or _below(list(value.values()) if post else value)) if is_text or not post else []
     posts = inside if len(inside) > 1 or not post else [post]
-    for p in posts:
-        author = "" if _author(p) else _author_around(value, p)
-        if author: p["username"] = author
+    nobodys = [p for p in posts if not _author(p)]
+    if nobodys and isinstance(value, dict): _name_authors(nobodys, value)
     return posts
 
-def _author_around(value, post):
-    "The author of a post by what stands around it: X's list of users, or the owner of the list."
-    if not isinstance(value, dict): return ""
+def _name_authors(posts, value):
+    "Say whose posts are by what stands around them: X's list of users, or the owner of the list."
     includes = value.get("includes")
     users = includes.get("users") if isinstance(includes, dict) else None
     names = {str(u.get("id")): _handle(u) for u in users if isinstance(u, dict)} if isinstance(users, list) else {}
-    return names.get(str(post.get("authorid"))) or _handle(value)
+    owner = _handle(value)
+    for p in posts:
+        author = names.get(str(p.get("authorid"))) or owner
+        if author: p["username"] = author
 
 # %% ../../nbs/1_data/objects.ipynb #79c0183e
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'"}
@@ -526,8 +527,9 @@ def _records(value):
 def _records_by_key(value, columns, key):
     "The rows of an object of objects: by columns, and in each by number, id or time; or by rows."
     keys = {k for c in columns for k in c}
-    if keys and (_keyed(keys) or all(k.isdecimal() for k in keys)):
-        return [_with_key(_keyed(keys), k, {name: c.get(k) for name, c in value.items()}) for k in columns[0]]
+    by_column = _keyed(keys) if keys else None
+    if keys and (by_column or all(k.isdecimal() for k in keys)):
+        return [_with_key(by_column, k, {name: c.get(k) for name, c in value.items()}) for k in columns[0]]
     alike = len(columns) > 1 and len({frozenset(c) for c in columns}) == 1
     return [_with_key(key, k, c) for k, c in value.items()] if alike else []
 

@@ -8,10 +8,10 @@ __all__ = ['voice_name', 'name_sources', 'authors_of', 'folder_names', 'split_au
 
 # %% ../../nbs/1_data/people.ipynb #80296664
 import hashlib, json, re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +27,12 @@ def voice_name(
     text: str, # An author, or the name of a file
 ) -> str: # At most 64 characters
     "A valid name for a voice, as near as can be."
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64] or "voice"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64]
+    return name or (_numbered("voice", text) if any(map(str.isalnum, text)) else "voice")
+
+def _numbered(name, text):
+    "A name with a number that is the same for the same text, and hardly for another."
+    return f"{name[:55]}-{hashlib.sha256(text.encode('utf-8', errors='replace')).hexdigest()[:8]}"
 
 def name_sources(
     sources: Sequence[str], # Files, folders or accounts, a person each
@@ -58,30 +63,30 @@ def folder_names(
     authors: Iterable[str], # Different people
 ) -> dict[str, str]: # A name for the voice of each
     "Names for voices, all different."
-    names, taken = {}, set()
-    for author in sorted(authors, key=str.casefold):
-        name = plain = voice_name(author)
-        for k in count(2):
-            if name.casefold() not in taken: break
-            name = f"{plain[:58]}-{k}"
+    plain = {author: voice_name(author) for author in authors}
+    times, names, taken = Counter(map(str.casefold, plain.values())), {}, set()
+    for author in sorted(plain, key=lambda author: (plain[author] != author, author)): # first who has just this name
+        name = plain[author]
+        if name != author and times[name.casefold()] > 1: name = _numbered(name, author)
+        while name.casefold() in taken: name = _numbered(plain[author], name)
         taken.add(name.casefold())
         names[author] = name
     return names
 
 def split_authors(
     table: pd.DataFrame, # From `read_tweets`
-) -> Iterator[tuple[str, pd.DataFrame]]: # Name for the voice of a person, and their rows
+) -> Iterator[tuple[str, str, pd.DataFrame]]: # Name for the voice of a person, the person's own, and their rows
     "People one after the other; raises `DataError` if no row names an author."
     authors = authors_of(table)
-    names = authors.map(folder_names({*authors} - {""}))
-    for name, rows in table.groupby(names): yield name, rows.reset_index(drop=True)
+    names = folder_names({*authors} - {""})
+    for author, rows in table.groupby(authors[authors != ""]): yield names[author], author, rows.reset_index(drop=True)
 
 # %% ../../nbs/1_data/people.ipynb #9ca62168
 @dataclass
 class Person:
     "Somebody whose tweets are wanted."
     name: str # As for a voice
-    source: str # Where they are from
+    source: str # Where they are from, and under which name if they are with others there
     tweets: int = 0 # After cleaning
     characters: int = 0 # Of those
     sha256: str = "" # Of the person's file
@@ -126,7 +131,7 @@ def read_people(
     if by_author:
         found = split_authors(read_tweets(list(sources), column, home, kept=kept))
         from_all = ", ".join(Path(s).name for s in sources)
-        asked = ((name, from_all, lambda rows=rows: rows) for name, rows in found)
+        asked = ((name, f"{author} in {from_all}", lambda rows=rows: rows) for name, author, rows in found)
     else:
         rows_of = lambda source: read_tweets(source, column, home, kept=kept)
         asked = ((name, s, partial(rows_of, s)) for name, s in name_sources(sources).items())

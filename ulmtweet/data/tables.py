@@ -87,7 +87,8 @@ def is_header(
     "Whether a table's first row names its columns."
     names = [f.strip() for f in first[:LOOK]]
     named = [n for n in names if n]
-    if not named or max(map(len, named)) > 60 or len(set(named)) < len(named): return False
+    if not named or max(map(len, named)) > 60: return False
+    if len(set(named)) < len(named) and sum(map(is_known, set(named))) < 2: return False # a join has some names twice
     if any(len(n.split()) > 4 for n in named): return False
     if sum(map(is_known, named)) > any(n[-1] in ".!?…" for n in named): return True
     if any(n[-1] in ".!?…" for n in named): return False

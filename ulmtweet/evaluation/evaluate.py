@@ -256,8 +256,9 @@ def guesses(
 # %% ../../nbs/5_evaluation/evaluate.ipynb #04fa6fd1
 def _tokens_of_handles(tokenizer, text):
     "Characters of each token, the end of the tweet included, and whether a part of an @handle is in it."
-    ids = tokenizer.encode(text)
-    ends = [len(tokenizer.decode(ids[:i])) for i in range(1, len(ids) + 1)] + [len(text) + 1]
+    begun = [sum(b & 0xc0 != 0x80 for b in piece) for piece in tokenizer.piece_bytes(tokenizer.encode(text))]
+    spaces = sum(begun) - len(text) # that `encode` has put in front
+    ends = [max(end - spaces, 0) for end in accumulate(begun)] + [len(text) + 1]
     places = list(zip([0, *ends], ends))
     spans = [m.span() for m in HANDLE.finditer(text)]
     inside = [any(start < b and end > a for a, b in spans) for start, end in places]

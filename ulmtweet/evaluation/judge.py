@@ -8,6 +8,7 @@ __all__ = ['GRID', 'BEST', 'FOLDS', 'REPEATS', 'classifiers', 'equal_piles', 'ne
            'learn_judge']
 
 # %% ../../nbs/5_evaluation/judge.ipynb #7afa5b4d
+import math
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 
@@ -52,10 +53,11 @@ def equal_piles(
     real: Sequence[str], # Tweets of the person
     generated: Sequence[str], # Tweets of the voice
     seed: int = 0, # Chooses which ones of the larger pile
+    most: int | None = None, # Of either
 ) -> tuple[list[str], np.ndarray]: # Tweets of both, labels (n,): 1 for real
     "As many of either, none twice in the same pile; raises `UsageError` if there are too few."
     piles = [list({t.casefold(): t for t in pile}.values()) for pile in (real, generated)]
-    n, rng = min(map(len, piles)), np.random.default_rng(seed)
+    n, rng = min(*map(len, piles), most or math.inf), np.random.default_rng(seed)
     if n < 2 * FOLDS:
         raise UsageError(f"{n} different tweets in one of the piles are too few to judge; expected {2 * FOLDS} or more")
     tweets = [pile[i] for pile in piles for i in np.sort(rng.choice(len(pile), n, replace=False))]
@@ -154,10 +156,11 @@ def real_or_generated(
     repeats: int = REPEATS, # With other folds each time, and others of the larger pile
     seed: int = 0, # Of piles, folds and forest
     forest: dict = BEST, # Settings of the random forest
+    most: int | None = None, # Of either pile: who learns from more tweets is right more often
     progress: Callable[[str], None] = lambda name: None, # Called with the judge that begins
 ) -> dict[str, dict]: # By judge: figures, `tweets`, and `real`: how probably real each tweet is, by tweet
     "How well each judge tells real tweets from generated ones; raises `UsageError`."
-    piles = [equal_piles(real, generated, seed + i) for i in range(repeats)]
+    piles = [equal_piles(real, generated, seed + i, most) for i in range(repeats)]
     all_tweets = list(dict.fromkeys((t, int(k)) for tweets, labels in piles for t, k in zip(tweets, labels)))
     column, labels = {t: j for j, t in enumerate(all_tweets)}, np.array([k for _, k in all_tweets])
     results = {}

@@ -127,7 +127,8 @@ def _in_time(voice, tweets):
 # %% ../../nbs/5_evaluation/report.ipynb #b418a140
 def _about(voice, prediction):
     about = {k: voice.meta[k] for k in ("name", "created", "base", "tokens", "counts", "parameters")}
-    return dict(voice=about | dict(transformer=is_transformer(voice.meta), newest=voice.meta.get("newest")),
+    tested = dict(tested=len(tested_tweets(voice)), earlier=len(voice.held_out.get("earlier", [])))
+    return dict(voice=about | tested | dict(transformer=is_transformer(voice.meta), newest=voice.meta.get("newest")),
                 bits_per_character={name: row["bits_per_character"] for name, row in prediction["rows"].items()},
                 prediction=prediction)
 
@@ -146,7 +147,8 @@ def _judge_and_count(voice, split, written, quick, grid, seed, told):
         forest = tuned_forest(newest, written, seed=seed)
     settings = dict(repeats=repeats, seed=seed, forest=forest)
     judged = _judge("telling real from generated", newest, written, told, **settings)
-    drifted = _judge("telling older from newest real tweets", newest, voice.learnt, told, **settings)
+    as_many = judged["naive_bayes"]["tweets"] // 2
+    drifted = _judge("telling older from newest real tweets", newest, voice.learnt, told, most=as_many, **settings)
     told.step("counting words, looking for topics")
     judgement = _judgement(judged, drifted, newest, written, seed)
     return judgement | _counts(voice, split, newest, written, seed), settings
@@ -357,7 +359,9 @@ _SUMMARY = """<h1>How good is the voice {{ v.name }}?</h1>
 This page also quotes real tweets, so treat it as you would treat them.</p>
 <p>Learnt from {{ "{:,}".format(v.counts.train) }} tweets, chosen by the next {{ v.counts.valid }}\
 {% if v.newest %} (which it learnt at the end){% endif %}, \
-and judged here on the newest {{ v.counts.test }}, which it has never seen. The base was {{ base }}.</p>
+and judged here on {{ "the newest %s"|format(v.tested) if not v.earlier else \
+"%s of the newest, %s of them from before an update"|format(v.tested, v.earlier) }}, \
+which it has never seen. The base was {{ base }}.</p>
 <div class="tiles">
 <div class="tile"><b>{{ "%.2f"|format(r.bits_per_character.voice) }}</b>\
 bits per character on the newest tweets</div>
@@ -541,10 +545,11 @@ def save_report(
     path, weights = Path(path), report["made"].get("weights")
     with reading_errors(voice.folder, ModelError): changed = weights and weights != voice.sha256
     if changed: raise UsageError(f"the voice {voice.name} has changed since this report began; repeat it")
+    own = path.resolve() == voice.folder.resolve()/"report.html"
+    judge = learn_judge([*held_out_split(voice).valid, *tested_tweets(voice)], report["written"]) if own else None
     atomic_write(path, render(report))
-    if path.resolve() == voice.folder.resolve()/"report.html":
-        split, card = held_out_split(voice), voice.folder/"card.md"
-        report["judge"] = save_judge(learn_judge(split.valid + split.test, report["written"]), voice.folder)
+    if own:
+        report["judge"], card = save_judge(judge, voice.folder), voice.folder/"card.md"
         if card.is_file():
             before, _, old = card.read_text(encoding="utf-8", errors="replace").partition(SECTION)
             below = old.partition(SECTION_END)[2] # whatever was written there stays

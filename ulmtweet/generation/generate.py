@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, islice
 
-import torch
+import numpy as np, torch
 from fastcore.basics import patch
 
 from ..core import EMOJI, HANDLE, INVISIBLE, WHOLE_HANDLE, UsageError, says_something, sha256_file
@@ -323,16 +323,18 @@ def varied(
 ) -> list[Tweet]: # In the order of choice
     "Choose tweets of which each says something else, as far as there are any."
     said = [{_DIGITS.sub("0", w) for w in _words_after(t, prompt)} for t in tweets]
-    rare = {w: math.log((len(said) + 1) / k) for w, k in Counter(w for words in said for w in words).items()}
-    weight = lambda words: math.fsum(rare[w] for w in words) # in any order the same
-    whole, repeated = [*map(weight, said)], [0.] * len(said)
-    left, chosen = list(range(len(said))), []
-    while left and len(chosen) < n:
-        left.remove(best := min(left, key=lambda i: i / len(said) + NEWS * repeated[i]))
-        chosen.append(best)
-        for i in left:
-            if again := said[i] & said[best]:
-                repeated[i] = max(repeated[i], weight(again) / min(whole[i], whole[best]))
+    having = defaultdict(list) # the tweets that have a word
+    for i, words in enumerate(said):
+        for w in words: having[w].append(i)
+    having = {w: np.array(places) for w, places in having.items()}
+    rare = {w: math.log((len(said) + 1) / len(places)) for w, places in having.items()}
+    whole = np.array([math.fsum(rare[w] for w in words) for words in said]) # in any order the same
+    worse, repeated, chosen = np.arange(len(said)) / max(len(said), 1), np.zeros(len(said)), []
+    while len(chosen) < min(n, len(said)):
+        chosen.append(best := int((worse + NEWS * repeated).argmin()))
+        worse[best], again = math.inf, np.zeros(len(said))
+        for w in sorted(said[best]): again[having[w]] += rare[w]
+        repeated = np.maximum(repeated, again / np.minimum(whole, whole[best]))
     return [tweets[i] for i in chosen]
 
 # %% ../../nbs/3_generation/generate.ipynb #b0142657

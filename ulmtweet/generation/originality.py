@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fastcore.basics import patch
 
+from ..core import MARKS
 from .words import UNSPACED
 
 # %% ../../nbs/3_generation/originality.ipynb #9db5a1ad
@@ -22,7 +23,7 @@ class Span:
     words: int # Characters, where a script has no spaces
     share: float # Of the tweet's characters, from 0 to 1
 
-_RUN = rf"[^\W{UNSPACED}]+"
+_RUN = rf"[^\W{UNSPACED}]+(?:(?![{UNSPACED}])[{MARKS}][^\W{UNSPACED}]*)*"
 _WORD = re.compile(rf"[@#]?{_RUN}(?:['’]{_RUN})*|[{UNSPACED}]") # as `core.WORD`, where there are spaces
 
 def folded_words(

@@ -89,12 +89,11 @@ def drop_repeats(
     paths: Sequence[Path], # Of finished shards, in their order
 ):
     "Take out of each shard what an earlier one has; raises `StorageError`. A second time it changes nothing."
-    seen = np.empty(0, np.uint64)
-    for path in paths:
-        keys = text_keys(path)
-        new = ~np.isin(keys, seen)
-        if not new.all(): _rewrite(path, chain([True], new))
-        seen = np.union1d(seen, keys)
+    keys = [*map(text_keys, paths)]
+    new = np.zeros(sum(map(len, keys)), bool)
+    new[np.unique(np.concatenate(keys), return_index=True)[1]] = True # the first of each
+    for path, kept in zip(paths, np.split(new, np.cumsum([*map(len, keys)])[:-1])):
+        if not kept.all(): _rewrite(path, chain([True], kept))
 
 def _rewrite(path, kept):
     left = path.with_name(f".{path.name}.tmp")

@@ -12,22 +12,28 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 
 from fastcore.basics import patch
 
-from ..core import UsageError
-from .words import letters
+from ..core import MARKS, UsageError
+from .words import UNSPACED, unnamed
 from ..models.voice import Voice
 
 # %% ../../nbs/3_generation/topics.ipynb #d64fd227
+_LETTER = rf"[^\W\d_{UNSPACED}]"
+_WORD = re.compile(rf"{_LETTER}+(?:(?![{UNSPACED}])[{MARKS}]{_LETTER}*)*|[{UNSPACED}]+")
 _PLURAL = re.compile(r"(?:(.+(?:ch|sh|ss|x))es|(.{2,}[^s])s)$") # boxes, rockets
 
 def said(
     text: str, # A tweet
 ) -> frozenset[str]: # In small letters
-    "The words of a tweet, without the s of a plural."
-    return frozenset(_PLURAL.sub(r"\1\2", w) for w in letters(text))
+    "The words of a tweet, without the s of a plural; where a script has no spaces, characters and pairs of them."
+    return frozenset(chain.from_iterable(map(_parts, _WORD.findall(unnamed(text).casefold()))))
+
+def _parts(word):
+    if not re.match(f"[{UNSPACED}]", word): return [_PLURAL.sub(r"\1\2", word)]
+    return [*word, *map("".join, pairwise(word))]
 
 # %% ../../nbs/3_generation/topics.ipynb #23e63603
 SHORT = 3 # words without any association that every tweet is given, so that one word alone is not a topic

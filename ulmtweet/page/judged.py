@@ -7,8 +7,9 @@ __all__ = ['REPORTS', 'PILES', 'report_folder', 'report_status', 'launch_report'
            'report_sections', 'fleet_section']
 
 # %% ../../nbs/7_doors/judged.ipynb #2a735b07
-import shutil, subprocess, sys
+import os, shutil, signal, subprocess, sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,14 +36,16 @@ def report_status(
 ) -> dict | None: # `state`, `fraction`, `seconds_left`; `starting`, `failed` (with a `message`); None if there is none
     "How far a report is; a failure is told once."
     folder = report_folder(name, home)
-    process, status = REPORTS.get(folder), dict(state="starting", fraction=0., seconds_left=None)
-    try: status = read_json(folder/"status.json")
-    except ModelError: pass # it has said nothing yet
-    if process.poll() is None if process else is_alive(status.get("pid")): return status
+    process, status = REPORTS.get(folder), dict(state="starting", fraction=0., seconds_left=None) | _said(folder)
+    if process.poll() is None if process else is_alive(status): return status
     REPORTS.pop(folder, None)
     said = last_line(folder/"log")
     shutil.rmtree(folder, ignore_errors=True)
     return dict(state="failed", message=said) if process and process.returncode else None
+
+def _said(folder):
+    try: return read_json(folder/"status.json")
+    except ModelError: return {} # nothing yet
 
 # %% ../../nbs/7_doors/judged.ipynb #65956d5b
 def launch_report(
@@ -63,11 +66,15 @@ def stop_report(
     name: str, # Of a voice
     home: str | Path | None = None, # As for `core.home_folder`
 ):
-    "Stop a report that this server has started."
-    if process := REPORTS.pop(report_folder(name, home), None):
+    "Stop a report that this server, or one before it, has started."
+    folder = report_folder(name, home)
+    if process := REPORTS.pop(folder, None):
         process.terminate()
         process.wait()
-        shutil.rmtree(report_folder(name, home), ignore_errors=True)
+    elif is_alive(status := _said(folder)):
+        with suppress(ProcessLookupError): os.kill(status["pid"], signal.SIGTERM)
+    else: return
+    shutil.rmtree(folder, ignore_errors=True)
 
 # %% ../../nbs/7_doors/judged.ipynb #0b9a50f3
 @dataclass(frozen=True)

@@ -143,7 +143,9 @@ def forget_training(
     "Throw away what an ended training has left; its finished voice stays."
     folder = trainings_folder(home)/check_name(name)
     if lock_holder(folder) is not None: return
-    if (folder/"training.json").exists(): shutil.rmtree(training_folder(name, home), ignore_errors=True)
+    left = training_folder(name, home)
+    if (folder/"training.json").exists() and not is_alive(_read(left/"status.json")):
+        shutil.rmtree(left, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
     remove_uploads(home)
 
@@ -191,13 +193,20 @@ def last_line(
     except OSError: return ""
     return lines[-1] if lines else ""
 
+def _began(pid):
+    "When a process began; None where the system doesn't say."
+    try: return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except OSError: return None
+
 def is_alive(
-    pid: int | None, # Of a process
+    status: dict, # As a `StatusFile` writes it
 ) -> bool:
-    "Whether a process is there."
+    "Whether the process that wrote a status is there."
+    pid = status.get("pid")
     try: os.kill(pid, 0)
     except (OSError, TypeError, OverflowError): return False
-    return pid > 0 # 0 and less mean whole groups
+    # 0 and less mean whole groups; the number may be another's by now
+    return pid > 0 and status.get("began", _began(pid)) == _began(pid)
 
 def _under_way(folder, status, pid):
     "What a training of the page is doing."
@@ -225,11 +234,11 @@ def training_status(
     folder, status = trainings_folder(home)/check_name(name), _read_status(training_folder(name, home))
     ours = any((folder/f"{state}.json").exists() for state in ("training", "finished"))
     known = NO_STATUS | status | dict(ended="", ours=ours)
-    if not ours: return known if is_alive(status.get("pid")) else None # somebody started it in a terminal
+    if not ours: return known if is_alive(status) else None # somebody started it in a terminal
     pid = lock_holder(folder)
     if pid is not None: return known | _under_way(folder, status, pid)
+    if is_alive(status): return known | dict(ours=False) # somebody goes on with it in a terminal, or updates it
     if (folder/"training.json").exists(): return known | _how_it_ended(name, home)
-    if is_alive(status.get("pid")): return known | dict(ours=False) # an update in a terminal
     if (voices_folder(home)/name/"voice.json").exists(): return known | dict(ended="finished", fraction=1.)
     shutil.rmtree(folder, ignore_errors=True) # the voice was deleted since
     return None
@@ -294,7 +303,7 @@ class StatusFile:
         if not self.path.parent.exists(): return
         if status["state"] == self.state and time.monotonic() - self.last < self.every: return
         self.last, self.state = time.monotonic(), status["state"]
-        atomic_write(self.path, json.dumps(status | dict(pid=os.getpid())))
+        atomic_write(self.path, json.dumps(status | dict(pid=os.getpid(), began=_began(os.getpid()))))
 
 # %% ../../nbs/7_doors/trainings.ipynb #bf3ae206
 def describe_status(
