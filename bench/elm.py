@@ -7,7 +7,7 @@ GPT-2 wrote. The base `en` is fine-tuned on the real ones without 4,000, which i
 (bench/base_en.py leaves them out), and chosen by 130 of these, which it learns at the end; FOLDER keeps the voice.
 Then some 4,000 tweets of each system, none with a leading @, are told from as many of these real ones; beside them,
 other real tweets: what a perfect imitation scores. First come Elm's own figures, by Elm's own protocol. All piles are
-cleaned alike. About 30 minutes on two cores.
+cleaned alike. About 50 minutes on two cores.
 """
 import json, os, sys, tempfile, time
 from pathlib import Path

@@ -194,8 +194,10 @@ _DOMAIN = (r"[A-Za-z0-9-]{0,60}(?:\.[A-Za-z0-9-]{1,60}){0,5}\."
            r"(?:social|com|net|org|dev|app|io|co|uk|de|fr|jp|nl|eu|ca|au|ch|se|fi|dk|es|pl|br)(?![A-Za-z0-9-])")
 _SERVER = r"@[A-Za-z0-9-]{1,60}(?:\.[A-Za-z0-9-]{1,60}){1,5}" # on Mastodon it may follow
 WHOLE_HANDLE = re.compile(fr"(?<![A-Za-z0-9_@＠])[@＠][A-Za-z0-9_]{{1,30}}(?:{_DOMAIN}|{_SERVER})?") # to be masked
-# signs that stand in words, and that a regular expression takes for none: accents, vowels of Hebrew, Arabic, Hindi, Thai
-MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963\u0970-\u109f\u1780-\u17d3"
+# for a set of a regular expression: accents, and vowels of Hebrew, Arabic and from Hindi to Khmer, which \w leaves out
+# (there with the letters between them)
+MARKS = (r"\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963"
+         r"\u0970-\u0e3e\u0e40-\u0f0a\u0f15-\u1049\u1050-\u109f\u1780-\u17d3")
 WORD = re.compile(rf"[@#]?\w[\w{MARKS}]*(?:['’]\w[\w{MARKS}]*)*") # of a tweet, handles and hashtags with their sign
 INVISIBLE = re.compile( # control characters but tab and line breaks, marks of writing direction, halves of characters
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f"

@@ -17,7 +17,7 @@ from functools import lru_cache
 from ..core import DataError
 from .columns import NOT_TRUE, name_of
 from .rows import Rows
-from .tables import is_header
+from .tables import column_names, is_header
 
 # %% ../../nbs/1_data/objects.ipynb #da641c57
 _TAG = re.compile(r"<(/?[a-zA-Z!][^<>]*)>")
@@ -538,8 +538,9 @@ def _rows_of_lists(value):
     rows = [v for v in value if isinstance(v, list) and all(map(_is_plain, v))]
     if len(rows) < 2 or len(rows) < len(value) or len(set(map(len, rows))) > 1 or not rows[0]: return []
     first, *others = [["" if v is None else str(v) for v in row] for row in rows]
-    names = first if is_header(first, others[:60]) else [f"column {i}" for i in range(1, len(first) + 1)]
-    return [dict(zip(names, row)) for row in (rows[1:] if names is first else rows)]
+    has_header = is_header(first, others[:60])
+    names = column_names(first, has_header)
+    return [dict(zip(names, row)) for row in (rows[1:] if has_header else rows)]
 
 # %% ../../nbs/1_data/objects.ipynb #868c3877
 def _largest_records(value):

@@ -7,7 +7,7 @@ __all__ = ['voice_name', 'name_sources', 'authors_of', 'folder_names', 'split_au
            'read_people', 'of_several']
 
 # %% ../../nbs/1_data/people.ipynb #80296664
-import hashlib, json, re
+import hashlib, json, re, unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,12 +27,14 @@ def voice_name(
     text: str, # An author, or the name of a file
 ) -> str: # At most 64 characters
     "A valid name for a voice, as near as can be."
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64]
-    return name or (_numbered("voice", text) if any(map(str.isalnum, text)) else "voice")
+    return _latin(text) or (_numbered(text) if any(map(str.isalnum, text)) else "voice")
 
-def _numbered(name, text):
-    "A name with a number that is the same for the same text, and hardly for another."
-    return f"{name[:55]}-{hashlib.sha256(text.encode('utf-8', errors='replace')).hexdigest()[:8]}"
+def _latin(text): return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:64]
+
+def _numbered(text):
+    "A name with a number that is the same for the same text, in large letters or small, and hardly for another."
+    alike = unicodedata.normalize("NFC", text).casefold()
+    return f"{_latin(text)[:55] or 'voice'}-{hashlib.sha256(alike.encode('utf-8', errors='replace')).hexdigest()[:8]}"
 
 def name_sources(
     sources: Sequence[str], # Files, folders or accounts, a person each
@@ -67,8 +69,8 @@ def folder_names(
     times, names, taken = Counter(map(str.casefold, plain.values())), {}, set()
     for author in sorted(plain, key=lambda author: (plain[author] != author, author)): # first who has just this name
         name = plain[author]
-        if name != author and times[name.casefold()] > 1: name = _numbered(name, author)
-        while name.casefold() in taken: name = _numbered(plain[author], name)
+        if not author.isascii() or name != author and times[name.casefold()] > 1: name = _numbered(author)
+        while name.casefold() in taken: name = _numbered(name)
         taken.add(name.casefold())
         names[author] = name
     return names

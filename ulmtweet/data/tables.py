@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['READINGS', 'FORMS', 'STRONG', 'LOOK', 'DELIMITERS', 'HEAD', 'NAMED', 'FEW', 'MAX_FIELD', 'MAX_TITLE', 'MAX_DAMAGED',
            'split_lines', 'read_rows', 'is_known', 'form_of', 'is_header', 'find_delimiter', 'Shape', 'unquote',
-           'find_shape', 'begins_row', 'mend', 'is_odd', 'best_reading', 'whole_rows', 'read_table', 'read_lines']
+           'find_shape', 'begins_row', 'mend', 'is_odd', 'best_reading', 'whole_rows', 'column_names', 'read_table',
+           'read_lines']
 
 # %% ../../nbs/1_data/tables.ipynb #035f4bff
 import ast, csv, itertools, re
@@ -378,7 +379,10 @@ def _least_width(rows):
     while width > 1 and all(r[width - 1][:1] == " " for r in rows): width -= 1
     return width
 
-def _names(first, has_header):
+def column_names(
+    first: list[str], # Fields of the first row
+    has_header: bool, # Whether they are names
+) -> list[str]:
     "Names of the columns, each only once."
     if not has_header: return [f"column {i}" for i in range(1, len(first) + 1)]
     names, seen = [], {}
@@ -404,7 +408,7 @@ def read_table(
     first, others = some[0][0] or _unquoted(text, delimiter)[0], [f for f, _ in some[1:]]
     check_width(len(first), name)
     has_header = column in first or is_header(first, [f for f in others if f])
-    names = _names(first if has_header else first[:_least_width([first, *others])], has_header)
+    names = column_names(first if has_header else first[:_least_width([first, *others])], has_header)
     shape = find_shape(others, [line for _, lines in some[1:] for line in lines], names, delimiter, column)
     rows, mended = whole_rows(text, shape)
     reading = best_reading(text, shape) if mended or None in rows else "quotes"

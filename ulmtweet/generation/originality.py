@@ -23,7 +23,7 @@ class Span:
     words: int # Characters, where a script has no spaces
     share: float # Of the tweet's characters, from 0 to 1
 
-_RUN = rf"[^\W{UNSPACED}]+(?:(?![{UNSPACED}])[{MARKS}][^\W{UNSPACED}]*)*"
+_RUN = rf"[^\W{UNSPACED}](?:(?![{UNSPACED}])[\w{MARKS}])*"
 _WORD = re.compile(rf"[@#]?{_RUN}(?:['’]{_RUN})*|[{UNSPACED}]") # as `core.WORD`, where there are spaces
 
 def folded_words(

@@ -21,8 +21,7 @@ from .words import UNSPACED, unnamed
 from ..models.voice import Voice
 
 # %% ../../nbs/3_generation/topics.ipynb #d64fd227
-_LETTER = rf"[^\W\d_{UNSPACED}]"
-_WORD = re.compile(rf"{_LETTER}+(?:(?![{UNSPACED}])[{MARKS}]{_LETTER}*)*|[{UNSPACED}]+")
+_WORD = re.compile(rf"[^\W\d_{UNSPACED}](?:(?![\d_{UNSPACED}])[\w{MARKS}])*|[{UNSPACED}]+")
 _PLURAL = re.compile(r"(?:(.+(?:ch|sh|ss|x))es|(.{2,}[^s])s)$") # boxes, rockets
 
 def said(

@@ -101,7 +101,7 @@ def read_report(
     stamp: object = None, # Another one makes a new report
     progress: Callable[[float, str], None] = lambda seconds, said: None, # Called now and then
 ) -> dict: # From `describe_tweets`
-    "What `ulmtweet data` finds out; raises `DataError`, `NetworkError`, `StorageError`."
+    "What `ulmtweet data` finds out; raises `UlmtweetError`."
     key = (str(source), *options, str(home_folder(home)), stamp)
     if key not in _reports:
         command = [sys.executable, "-m", "ulmtweet.cli", "data", "--json", "--home", str(home_folder(home)), *options]

@@ -43,6 +43,10 @@ def report_status(
     shutil.rmtree(folder, ignore_errors=True)
     return dict(state="failed", message=said) if process and process.returncode else None
 
+def _is_orphan(status):
+    "Whether a report goes on that a server has started, and nobody in a terminal."
+    return is_alive(status) and status.get("began") is not None and os.getsid(status["pid"]) == status["pid"]
+
 def _said(folder):
     try: return read_json(folder/"status.json")
     except ModelError: return {} # nothing yet
@@ -71,7 +75,7 @@ def stop_report(
     if process := REPORTS.pop(folder, None):
         process.terminate()
         process.wait()
-    elif is_alive(status := _said(folder)):
+    elif _is_orphan(status := _said(folder)):
         with suppress(ProcessLookupError): os.kill(status["pid"], signal.SIGTERM)
     else: return
     shutil.rmtree(folder, ignore_errors=True)

@@ -144,7 +144,7 @@ def forget_training(
     folder = trainings_folder(home)/check_name(name)
     if lock_holder(folder) is not None: return
     left = training_folder(name, home)
-    if (folder/"training.json").exists() and not is_alive(_read(left/"status.json")):
+    if (folder/"training.json").exists() and not _is_elsewhere(folder, _read(left/"status.json")):
         shutil.rmtree(left, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
     remove_uploads(home)
@@ -195,7 +195,7 @@ def last_line(
 
 def _began(pid):
     "When a process began; None where the system doesn't say."
-    try: return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    try: return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
     except OSError: return None
 
 def is_alive(
@@ -207,6 +207,12 @@ def is_alive(
     except (OSError, TypeError, OverflowError): return False
     # 0 and less mean whole groups; the number may be another's by now
     return pid > 0 and status.get("began", _began(pid)) == _began(pid)
+
+def _is_elsewhere(folder, status):
+    "Whether a training goes on that the page has not started last; its own may be over, and not buried yet."
+    try: own = (folder/"lock").read_text()
+    except OSError: own = ""
+    return str(status.get("pid")) != own and is_alive(status)
 
 def _under_way(folder, status, pid):
     "What a training of the page is doing."
@@ -237,7 +243,7 @@ def training_status(
     if not ours: return known if is_alive(status) else None # somebody started it in a terminal
     pid = lock_holder(folder)
     if pid is not None: return known | _under_way(folder, status, pid)
-    if is_alive(status): return known | dict(ours=False) # somebody goes on with it in a terminal, or updates it
+    if _is_elsewhere(folder, status): return known | dict(ours=False) # it goes on in a terminal, or an update does
     if (folder/"training.json").exists(): return known | _how_it_ended(name, home)
     if (voices_folder(home)/name/"voice.json").exists(): return known | dict(ended="finished", fraction=1.)
     shutil.rmtree(folder, ignore_errors=True) # the voice was deleted since
