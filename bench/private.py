@@ -5,8 +5,9 @@
 FOLDER is that of bench/base_en.py: its tweets are what was read. The real handles come from the folder tweets of
 ULMTWEET_DATA (default ../shared/data). BASE is a name or a folder (default en). Counted are tweets with eight or more
 words in a row from the corpus, beside real tweets of people who are not in it, for whom that is chance and common
-phrases; and handles that somebody in the corpus really has, in what the base writes and, for what chance gives, in
-the made-up handles that it has read. About ten minutes on two cores.
+phrases; and handles that somebody in the corpus really has, in what the base writes, and in the made-up handles that
+it has read, where there should be none: those that it writes are put together by chance. About ten minutes on two
+cores.
 """
 import json, lzma, os, random, re, sys
 from pathlib import Path

@@ -5,6 +5,7 @@ from itertools import count
 import yaml
 
 TOKEN = "hf_thisMustNeverBePrinted"
+COMMIT = dict(id="c" * 40, authors=[], date="2026-01-02T03:04:05.000Z", title="a", message="")
 
 
 class KeepingHub:
@@ -21,9 +22,9 @@ class KeepingHub:
         self.go_on.set()
         for server in (self.hub, self.store): server.shutdown()
 
-    def add(self, name, private=False, **files):
+    def add(self, name, private=False, commits=2, **files):
         sha = f"{next(self.numbers):040x}"
-        self.repos[name] = dict(private=private, files=files, sha=sha, url=f"{self.url}/{name}")
+        self.repos[name] = dict(private=private, files=files, sha=sha, url=f"{self.url}/{name}", commits=commits)
 
     def _serve(self, host, kind):
         state = self
@@ -35,7 +36,7 @@ class KeepingHub:
                 getattr(state, "answer_" + kind)(self, self.path.partition("?")[0])
             do_GET = do_HEAD = do_POST = do_PUT = answer
             def give(self, code, content=b"", **headers):
-                if isinstance(content, dict): content = json.dumps(content).encode()
+                if isinstance(content, (dict, list)): content = json.dumps(content).encode()
                 self.send_response(code)
                 for key, value in {"Content-Length": len(content), **headers}.items():
                     self.send_header(key.replace("_", "-"), str(value))
@@ -73,6 +74,7 @@ class KeepingHub:
             if handler.command == "POST" and re.fullmatch(pattern, path):
                 return answer(handler, repo) if allowed else handler.give(401)
         if not repo or repo["private"] and not allowed: return handler.give(404, X_Error_Code="RepoNotFound")
+        if path.endswith("/commits/main"): return handler.give(200, [COMMIT] * repo["commits"])
         if path.startswith("/api/"): return self.info(handler, name, repo)
         self.resolve(handler, repo, path.rpartition("/")[2])
 
@@ -80,7 +82,8 @@ class KeepingHub:
         asked = json.loads(handler.body)
         name = "spaces/" * (asked.get("type") == "space") + f"{asked['organization']}/{asked['name']}"
         if name in self.repos: return handler.give(409, dict(error="exists", url=self.repos[name]["url"]))
-        self.add(name, private=asked.get("visibility") == "private" or asked.get("private") is True)
+        private = asked.get("visibility") == "private" or asked.get("private") is True
+        self.add(name, private, commits=1)
         self.repos[name]["sdk"] = asked.get("sdk")
         if asked.get("sdk") == "static": self.repos[name]["files"]["index.html"] = b"<h1>Welcome to your Space"
         handler.give(200, dict(url=self.repos[name]["url"]))
@@ -105,7 +108,7 @@ class KeepingHub:
             value = line["value"]
             if line["key"] == "file": repo["files"][value["path"]] = base64.b64decode(value["content"])
             if line["key"] == "lfsFile": repo["files"][value["path"]] = self.blobs[value["oid"]]
-        repo["sha"] = f"{next(self.numbers):040x}"
+        repo["sha"], repo["commits"] = f"{next(self.numbers):040x}", repo["commits"] + 1
         handler.give(200, dict(commitUrl=f"{repo['url']}/commit/{repo['sha']}", commitOid=repo["sha"]))
 
     def info(self, handler, name, repo):

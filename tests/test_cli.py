@@ -117,6 +117,8 @@ def test_bad_files(kind, tmp_path):
 def test_bad_options(home, few_tweets, tmp_path):
     assert "small" in failed(run("predict", "x", "--voice", "nobody", home=home), 4)
     assert "--overwrite" in failed(run("train", few_tweets, "--name", "small", home=home), 2)
+    place = ["--out", home/"voices"/"small", "--overwrite"] # which is no base
+    assert "choose another --out" in failed(run("pretrain", few_tweets, *place, home=home), 2)
     assert "letters" in failed(run("train", few_tweets, "--name", "../small", home=home), 2)
     assert "embedded" in failed(run("train", few_tweets, "--name", "b", "--base", "klingon", home=home), 4)
     assert "--base none" in failed(run("train", few_tweets, "--name", "b", "--tokens", "char", home=home), 2)

@@ -149,6 +149,14 @@ def test_somebody_s_own_site_is_kept(hub, command):
     assert hub.repos["spaces/ada/site"]["files"] == site
 
 
+def test_a_space_whose_first_push_broke_off(hub, command):
+    hub.does = "refuse 503 at commit"
+    assert "try again" in refused(command("push", "small", "ada/late", "--space", "--bare"), 6)
+    hub.does = ""
+    assert command("push", "small", "ada/late", "--space", "--bare").exit_code == 0
+    assert hub.repos["spaces/ada/late"]["files"]["index.html"].startswith(b"<!DOCTYPE html>")
+
+
 def test_the_card_of_several_people_and_of_a_transformer(home):
     voice = Voice.load(home/"voices"/"small")
     several = replace(voice, meta=voice.meta | dict(people=dict(ada=40, bob=60)))

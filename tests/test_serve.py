@@ -83,6 +83,10 @@ def test_a_client_gets_what_the_library_writes(client, voice):
     assert written == texts(voice, "The van", 2, 7) + texts(voice, "", 2, 7)
     assert found.generated == "by the voice small with seed 7; not real tweets"
     assert found.usage.prompt_tokens == len(voice.tokenizer.encode("The van"))
+    again = client.completions.create(model="small", prompt=["The van", "", "The van"], n=2, seed=7).choices
+    assert ["The van" + again[i].text for i in (0, 1, 4, 5)] == texts(voice, "The van", 4, 7)
+    likeliest = client.completions.create(model="small", prompt=["The van"] * 2, temperature=0).choices
+    assert likeliest[0].text == likeliest[1].text
     tokens = sum(t.tokens - 1 for p in ("The van", "") for t in first_tweets(voice, p, 2, Sampling(), 7))
     assert (found.usage.completion_tokens, found.usage.total_tokens) == (tokens, tokens + found.usage.prompt_tokens)
 

@@ -128,12 +128,11 @@ def fetched(base, tmp_path, monkeypatch):
     kept_base.cache_clear()
 
 
-def test_what_needs_a_fetched_base_again_fetches_nothing(tweets, fetched, tmp_path, monkeypatch):
+def test_what_needs_a_fetched_base_again_fetches_nothing(tweets, fetched, tmp_path):
     people, plan = tmp_path/"ada.txt", Plan("smollm2", recipe=Recipe(lr=3e-3))
     people.write_text("\n".join(tweets[:80]), encoding="utf-8")
     [row] = train_fleet([str(people)], tmp_path/"fleet", plan, place=Here, home=fetched)
     assert row["state"] == "finished" and not (tmp_path/"default"/"bases").exists(), row
-    monkeypatch.setenv("ULMTWEET_HOME", str(fetched)) # as if it had been the default
     ada = Voice.load(tmp_path/"fleet"/"voices"/"ada")
     assert base_of(ada, tmp_path/"fleet").sha256 == ada.meta["base"]["sha256"]
     curve = size_curve(ada, [0.5, 1.], home=tmp_path/"fleet")

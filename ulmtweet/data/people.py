@@ -40,12 +40,13 @@ def name_sources(
     sources: Sequence[str], # Files, folders or accounts, a person each
 ) -> dict[str, str]: # The source by the name of the person
     "Name people by their sources; raises `UsageError` if two have the same name."
-    named = {}
+    named, spelt = {}, {}
     for source in sources:
         text = str(source).partition(":")[2] if is_account(source) else re.sub(r"^\w+:", "", Path(source).stem)
         name = voice_name(text)
-        same = next((other for other in named if other.casefold() == name.casefold()), None)
-        if same: raise UsageError(f"{named[same]} and {source} are both of a person {name!r}; rename one of them")
+        same = spelt.setdefault(name.casefold(), name)
+        if same in named:
+            raise UsageError(f"{named[same]} and {source} are both of a person {name!r}; rename one of them")
         named[name] = source
     return named
 

@@ -52,7 +52,7 @@ def home_of_base(
     base: str, # As a voice names it
     home: str | Path | None = None, # As for `core.home_folder`
 ) -> str | Path | None: # The same, or None where it isn't there
-    "In which home folder a base is looked for: that of a fleet has none, its base is in the default one."
+    "In which home folder a base is looked for: one that has none leaves it to the default one."
     return home if base in FETCHED and (home_folder(home)/"bases"/base).is_dir() else None
 
 # %% ../../nbs/2_models/hub.ipynb #e7c53e2f

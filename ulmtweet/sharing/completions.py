@@ -11,11 +11,12 @@ __all__ = ['SAYS_SO', 'MOST', 'MOST_N', 'FIELDS', 'NEUTRAL', 'SAMPLING', 'KEPT',
 
 # %% ../../nbs/6_sharing/completions.ipynb #8876358f
 import asyncio, json, math, os, time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import accumulate
+from itertools import accumulate, count
 from pathlib import Path
 
 import torch
@@ -292,11 +293,16 @@ async def arrivals(
 ):
     "A queue of pairs: number of a prompt, and what its wish tells; or None and `GONE`."
     loop, queue = asyncio.get_running_loop(), asyncio.Queue()
-    def tell(place, told):
+    def tell(places, numbers, told):
+        is_tweet = told is not None and not isinstance(told, UlmtweetError)
         with suppress(RuntimeError): # the loop may have ended
-            loop.call_soon_threadsafe(queue.put_nowait, (place, told))
+            for place in [places[next(numbers) // asked.n]] if is_tweet else places:
+                loop.call_soon_threadsafe(queue.put_nowait, (place, told))
     gone = asyncio.create_task(_hang_up(receive, queue))
-    wishes = [Wish(p, asked.n, asked.sampling, asked.seed, partial(tell, i)) for i, p in enumerate(asked.prompts)]
+    alike = defaultdict(list) # prompts that are asked several times get other tweets each time, if there are any
+    for i, p in enumerate(asked.prompts): alike[p, asked.sampling.deterministic and i].append(i)
+    wishes = [Wish(p, asked.n * len(places), asked.sampling, asked.seed, partial(tell, places, count()))
+              for (p, _), places in alike.items()]
     try:
         for wish in wishes: writer.ask(opened, wish)
         yield queue

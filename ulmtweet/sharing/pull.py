@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from ..core import (INVISIBLE, ModelError, NetworkError, UsageError, atomic_folder, atomic_write, home_folder,
                            read_json, storage_errors, voices_folder)
 from ..models.hub import HUB, check_room, find_hub, hub_errors, is_hub, kept_repo, repo_name, watching_bar
-from ..models.voice import Voice, check_name, is_complete, model_card
+from ..models.voice import KIND_NAMES, Voice, check_name, is_complete, model_card
 from .push import TIMEOUT, named_repo, patient_client
 
 # %% ../../nbs/6_sharing/pull.ipynb #4dc6fd67
@@ -83,12 +83,14 @@ def _has_types(meta):
     "Whether what is shown beyond what `is_complete` looks at has its type."
     advice, recipe = meta.get("advice", []), meta.get("recipe", {})
     try:
-        counts = [meta["metrics"]["test"]["tweets"], meta.get("learnt", 0), *meta["counts"].values()]
+        counts = [meta["parameters"], meta.get("learnt", 0), meta["metrics"]["test"]["tweets"],
+                  *meta["counts"].values()]
         texts = [meta["base"].get(k) or "" for k in ("license", "sha256")] + advice
         bits = [m["bits_per_character"] for m in meta["metrics"].values() if m]
     except (KeyError, TypeError, AttributeError): return False
-    return (isinstance(recipe, dict) and all(type(n) is int and n >= 0 for n in counts)
-            and all(isinstance(t, str) for t in texts) and all(isinstance(b, (int, float)) for b in bits))
+    return (isinstance(recipe, dict) and meta.get("tokens") in [*KIND_NAMES]
+            and all(type(n) is int and n >= 0 for n in counts) and all(isinstance(t, str) for t in texts)
+            and all(isinstance(b, (int, float)) for b in bits))
 
 # %% ../../nbs/6_sharing/pull.ipynb #07fb5c5d
 def check_base(

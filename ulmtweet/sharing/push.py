@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..core import ModelError, UsageError, sha256_file
 from ..data.describe import guess_language, split_signs, words_of
-from ..models.hub import LOG_IN, client_reason, hub_client, hub_errors, repo_name
+from ..models.hub import LOG_IN, client_reason, hub_client, hub_errors, is_hub, repo_name
 from ..models.voice import (LICENSES, NEEDED, Voice, how_many_people, is_complete, is_transformer,
                                    model_card, named_base)
 from .html import person_data, share_page
@@ -36,9 +36,15 @@ def pushed_meta(
     if lora and named_base(lora["base"]) != lora["base"]:
         raise ModelError(f"the voice {voice.name} is corrections to a base that is a folder of this computer; "
                          "train it with --merge, and it has all weights")
-    history = [h | dict(base=named_base(h["base"])) for h in meta.get("history", [])]
+    history = [h | dict(base=_sayable(h["base"])) for h in meta.get("history", [])]
     more = dict(history=history, people=how_many_people(voice.meta)) # nobody's name
-    return meta | dict(stages=stages, base=named_base(meta["base"])) | {k: v for k, v in more.items() if v}
+    return meta | dict(stages=stages, base=_sayable(meta["base"])) | {k: v for k, v in more.items() if v}
+
+def _sayable(base):
+    "What may be said of a base, under a name that `pull` takes."
+    said = named_base(base)
+    if is_hub(said["name"]): return said
+    return said | dict(name=re.sub(r"[^\w .+-]", "-", said["name"]).lstrip(" .+-") or "base")
 
 # %% ../../nbs/6_sharing/push.ipynb #e28cfd05
 ON_THE_HUB = dict(smollm2="HuggingFaceTB/SmolLM2-135M-Instruct") # where these bases are
@@ -232,7 +238,9 @@ def push_files(
     client, kind = patient_client(), "space" if space else "model"
     with hub_errors(name, explain=_why_not), warnings.catch_warnings(action="ignore"):
         api = client.HfApi()
-        is_new = space and not api.repo_exists(name, repo_type=kind) # where the Hub puts a page at once
+        exists = api.repo_exists(name, repo_type=kind)
+        # the Hub puts a page there at once, and a push that broke off leaves it at that
+        is_new = space and (not exists or len(api.list_repo_commits(name, repo_type=kind)) == 1)
         url = api.create_repo(name, repo_type=kind, private=not public, exist_ok=True,
                               space_sdk="static" if space else None)
         found = api.repo_info(name, repo_type=kind, timeout=TIMEOUT)

@@ -8,7 +8,7 @@ __all__ = ['LIBRARIES', 'A_WEIGHT', 'A_FROZEN_WEIGHT', 'WORK', 'LEFT_OUT', 'TO_D
            'Fleet', 'train_fleet']
 
 # %% ../../nbs/4_training/fleet.ipynb #ab77de04
-import copy, functools, hashlib, json, shutil, time
+import copy, functools, hashlib, json, os, shutil, time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from ..data.clean import CleanOptions
 from ..data.people import Person, read_people
 from ..generation.bulk import csv_line
 from ..models.bases import load_base
+from ..models.hub import FETCHED
 from ..models.voice import Voice
 from .learner import Recipe
 from .train import WAITING, check_tokens, fine_tune, training_lock
@@ -258,7 +259,8 @@ def train_fleet(
 ) -> list[dict]: # Everybody's row, with `FIELDS`
     "Make many people's voices, or go on with them; raises what is wrong with the whole."
     folder, home = home_folder(folder), home and str(home_folder(home))
-    if Path(plan.base).is_dir() and plan.base != "en": plan = replace(plan, base=str(Path(plan.base).absolute()))
+    named = plan.base in ("en", "none", *FETCHED) # whatever folder has that name here
+    if not named and Path(plan.base).is_dir(): plan = replace(plan, base=str(Path(plan.base).absolute()))
     fleet = Fleet(folder, plan, plan.choices(home))
     with training_lock(folder, "a fleet", lambda whose: progress(fleet.status(f"{WAITING} {whose}"))):
         try:
@@ -266,7 +268,10 @@ def train_fleet(
             tell = _now_and_then(lambda: progress(fleet.status("reading")), 0.5) # each tells of all
             read_people(sources, folder/WORK, plan.cleaning, by_author, column, home, kept,
                         lambda person: (fleet.add(person), tell()))
-            _train_all(fleet, fleet.check(overwrite), place, home, overwrite, progress)
+            to_do, bases = fleet.check(overwrite), folder/"bases"
+            if home and home != str(folder) and plan.base in FETCHED and not os.path.lexists(bases):
+                bases.symlink_to(Path(home)/"bases") # where its voices look for their base
+            _train_all(fleet, to_do, place, home, overwrite, progress)
         except UlmtweetError: fleet.tidy(); raise
         fleet.tidy()
     progress(fleet.status(DONE))

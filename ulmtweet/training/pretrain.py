@@ -31,7 +31,7 @@ from ..core import (DataError, ModelError, UsageError, atomic_write, interrupt_n
 from ..generation.engine import Request, Sampling, sample_ids
 from ..models.awdlstm import AWDLSTM, bits_per_character, fast_dtype
 from ..models.tokens import EOT_ID, Tokens, load_tokenizer, train_char, train_subword
-from ..models.voice import FORMAT, Voice, check_weights
+from ..models.voice import FORMAT, Voice, check_weights, inherited_license
 from .checkpoint import Checkpoint, checkpoint_files, load_checkpoint, save_checkpoint
 
 # %% ../../nbs/4_training/pretrain.ipynb #563b9f23
@@ -556,7 +556,7 @@ def _fingerprint(start, recipe, files, valid_files):
 def _check_start(start, out, overwrite):
     if start.tokens not in ("subword", "char"):
         raise UsageError(f"tokens is {start.tokens!r}; expected subword or char")
-    is_base = (out/"voice.json").is_file()
+    is_base = (out/"voice.json").is_file() and read_json(out/"voice.json").get("kind") == "base" # no person's voice
     if out.exists() and not (overwrite and is_base):
         raise UsageError(f"{out} exists already; choose another --out" + (", or use --overwrite" if is_base else ""))
 
@@ -669,9 +669,11 @@ def finish_base(
     valid = bits_per_character(model, run.tokenizer, run.corpus.valid)
     pretraining = _phases(run, files, start, valid, exact)
     meta = dict(kind="base", name=name, created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                description=description, base=dict(name=start.base.name if start.base else "none"),
-                pretraining=pretraining, metrics=dict(valid=valid), log=run.log)
+                description=description, base=_grown_from(start.base), pretraining=pretraining,
+                metrics=dict(valid=valid), log=run.log)
     return Voice(model, run.tokenizer, meta, files={"README.md": base_card(meta, model)})
+
+def _grown_from(base): return dict(name=base.name) | inherited_license(base) if base else dict(name="none")
 
 # %% ../../nbs/4_training/pretrain.ipynb #8cba0479
 def _phases(run, files, start, valid, exact):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fastcore.basics import patch
 
-from ..core import atomic_write, storage_errors
+from ..core import UsageError, atomic_write, storage_errors
 from .pretrain import documents
 
 # %% ../../nbs/4_training/pseudonyms.ipynb #ef80179e
@@ -89,11 +89,14 @@ def without_people(
     files: Sequence[str | Path], # Of a corpus, as `pretrain.documents` reads them
     out: str | Path, # Folder for the new ones
 ) -> list[Path]: # A text file for each, a document a line
-    "Write a corpus in which nothing points at anybody; raises `DataError`, `StorageError`."
+    "Write a corpus in which nothing points at anybody; raises `UsageError`, `DataError`, `StorageError`."
     files, out = [Path(f) for f in files], Path(out)
+    new = [out/f"{f.name.removesuffix(''.join(f.suffixes))}.txt" for f in files]
+    taken = [f for f in new if new.count(f) > 1 or f in files]
+    if taken: raise UsageError(f"{taken[0]} would be of two files; rename one, or choose another folder")
     with storage_errors(out): out.mkdir(parents=True, exist_ok=True)
     texts = (text for f in files for text in documents(f))
     pseudonyms = Pseudonyms(h for text in texts for h in HANDLE.findall(without_addresses(text)))
-    for f in files:
-        atomic_write(out/f"{f.stem}.txt", "".join(pseudonyms.text(text) + "\n" for text in documents(f)))
-    return [out/f"{f.stem}.txt" for f in files]
+    for f, path in zip(files, new):
+        atomic_write(path, "".join(pseudonyms.text(text) + "\n" for text in documents(f)))
+    return new

@@ -34,7 +34,7 @@ from ..models.awdlstm import AWDLSTM, bits_per_character
 from ..models.bases import load_base
 from ..models.tokens import EOT, KINDS, Tokens, WordTokenizer, train_char, train_word
 from ..models.transformer import LoRA, Transformer
-from ..models.voice import FORMAT, LICENSES, Voice, check_name, model_card, training_folder
+from ..models.voice import FORMAT, Voice, check_name, inherited_license, model_card, training_folder
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .finder import FoundRate, LR_STEPS, find_rate, plot_rate
 from .learner import (Keep, Recipe, Stage, default_bs, default_epochs, make_learner,
@@ -111,10 +111,8 @@ def start_model(
 
 # %% ../../nbs/4_training/train.ipynb #6ffc8546
 def _facts(start):
-    "What to record of a voice or base in a folder; a voice hands down the licence of its own base."
-    base = start.meta.get("base") or {}
-    license = base.get("license") or LICENSES.get(base.get("name"))
-    return dict(name=start.name, sha256=start.sha256) | (dict(license=license) if license else {})
+    "What to record of a voice or base in a folder."
+    return dict(name=start.name, sha256=start.sha256) | inherited_license(start)
 
 # %% ../../nbs/4_training/train.ipynb #fe45c698
 def _learning(start, recipe):
