@@ -31,7 +31,7 @@ SHAPES = [dict(vocab_size=16_000, emb_sz=224, n_hid=704, n_layers=2), # `en`
 
 
 def measure(shape, corpus, held_out, tokenizer, minutes, folder):
-    recipe = Pretraining(epochs=1000, minutes=minutes, lr=6e-3, drop_mult=0.)
+    recipe = Pretraining(epochs=1000, minutes=minutes, lr=6e-3, drop_mult=0., validations=1) # each takes of the minutes
     base = pretrain(corpus, folder/"base", Start(tokenizer=tokenizer, **shape), recipe, valid=[held_out])
     row = shape | dict(parameters=base.model.n_parameters,
                        megabytes=round((base.folder/"model.safetensors").stat().st_size / 1e6, 1),

@@ -35,7 +35,8 @@ def show_progress(name: str):
         st.rerun()
     st.progress(min(status["fraction"], 1.), describe_status(status))
     st.text("You may close this page: the report will be here.")
-    st.button("Stop", on_click=stop_report, args=[name])
+    if status["ours"]:
+        st.button("Stop", on_click=stop_report, args=[name])
 
 
 def show_report(meta: dict):

@@ -5,7 +5,7 @@ from itertools import count
 import yaml
 
 TOKEN = "hf_thisMustNeverBePrinted"
-COMMIT = dict(id="c" * 40, authors=[], date="2026-01-02T03:04:05.000Z", title="a", message="")
+COMMIT = dict(id="c" * 40, authors=[], date="2026-01-02T03:04:05.000Z", message="")
 
 
 class KeepingHub:
@@ -22,9 +22,9 @@ class KeepingHub:
         self.go_on.set()
         for server in (self.hub, self.store): server.shutdown()
 
-    def add(self, name, private=False, commits=2, **files):
+    def add(self, name, private=False, title="squashed", **files):
         sha = f"{next(self.numbers):040x}"
-        self.repos[name] = dict(private=private, files=files, sha=sha, url=f"{self.url}/{name}", commits=commits)
+        self.repos[name] = dict(private=private, files=files, sha=sha, url=f"{self.url}/{name}", titles=[title])
 
     def _serve(self, host, kind):
         state = self
@@ -74,7 +74,8 @@ class KeepingHub:
             if handler.command == "POST" and re.fullmatch(pattern, path):
                 return answer(handler, repo) if allowed else handler.give(401)
         if not repo or repo["private"] and not allowed: return handler.give(404, X_Error_Code="RepoNotFound")
-        if path.endswith("/commits/main"): return handler.give(200, [COMMIT] * repo["commits"])
+        commits = [COMMIT | dict(title=title) for title in repo["titles"]]
+        if path.endswith("/commits/main"): return handler.give(200, commits)
         if path.startswith("/api/"): return self.info(handler, name, repo)
         self.resolve(handler, repo, path.rpartition("/")[2])
 
@@ -83,7 +84,7 @@ class KeepingHub:
         name = "spaces/" * (asked.get("type") == "space") + f"{asked['organization']}/{asked['name']}"
         if name in self.repos: return handler.give(409, dict(error="exists", url=self.repos[name]["url"]))
         private = asked.get("visibility") == "private" or asked.get("private") is True
-        self.add(name, private, commits=1)
+        self.add(name, private, "initial commit")
         self.repos[name]["sdk"] = asked.get("sdk")
         if asked.get("sdk") == "static": self.repos[name]["files"]["index.html"] = b"<h1>Welcome to your Space"
         handler.give(200, dict(url=self.repos[name]["url"]))
@@ -108,7 +109,8 @@ class KeepingHub:
             value = line["value"]
             if line["key"] == "file": repo["files"][value["path"]] = base64.b64decode(value["content"])
             if line["key"] == "lfsFile": repo["files"][value["path"]] = self.blobs[value["oid"]]
-        repo["sha"], repo["commits"] = f"{next(self.numbers):040x}", repo["commits"] + 1
+        repo["sha"] = f"{next(self.numbers):040x}"
+        repo["titles"].insert(0, json.loads(handler.body.splitlines()[0])["value"]["summary"])
         handler.give(200, dict(commitUrl=f"{repo['url']}/commit/{repo['sha']}", commitOid=repo["sha"]))
 
     def info(self, handler, name, repo):

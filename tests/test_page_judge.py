@@ -171,8 +171,11 @@ def test_a_report_under_way_is_found_again(own, monkeypatch):
     report_folder("small", own).mkdir(parents=True)
     status = dict(state="writing tweets", fraction=0.3, seconds_left=40, pid=os.getpid())
     write_json(report_folder("small", own)/"status.json", status)
-    at = room("judge", own, monkeypatch)
-    assert at.get("progress")[0].proto.text.startswith("Writing tweets") and [b.label for b in at.button] == ["Stop"]
+    for of_a_server in (False, True): # or of a terminal, which stops it itself
+        if of_a_server: (report_folder("small", own)/"pid").write_text(str(os.getpid()))
+        at = room("judge", own, monkeypatch)
+        assert at.get("progress")[0].proto.text.startswith("Writing tweets")
+        assert [b.label for b in at.button] == ["Stop"] * of_a_server
     write_json(report_folder("small", own)/"status.json", status | dict(pid=2**22 + 1)) # none has such a number
     at = room("judge", own, monkeypatch)
     assert "Nobody has judged" in words(at) and not report_folder("small", own).exists()

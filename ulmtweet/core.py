@@ -197,7 +197,8 @@ WHOLE_HANDLE = re.compile(fr"(?<![A-Za-z0-9_@＠])[@＠][A-Za-z0-9_]{{1,30}}(?:{
 # for a set of a regular expression: accents, and vowels of Hebrew, Arabic and from Hindi to Khmer, which \w leaves out
 # (there with the letters between them)
 MARKS = (r"\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670\u0900-\u0963"
-         r"\u0970-\u0e3e\u0e40-\u0f0a\u0f15-\u1049\u1050-\u109f\u1780-\u17d3")
+         r"\u0970-\u09f1\u09f4-\u0af0\u0af2-\u0bf8\u0bfa-\u0e3e\u0e40-\u0e4e\u0e50-\u0f0a\u0f15-\u1049\u1050-\u109f"
+         r"\u1780-\u17d3")
 WORD = re.compile(rf"[@#]?\w[\w{MARKS}]*(?:['’]\w[\w{MARKS}]*)*") # of a tweet, handles and hashtags with their sign
 INVISIBLE = re.compile( # control characters but tab and line breaks, marks of writing direction, halves of characters
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f"

@@ -385,10 +385,14 @@ def column_names(
 ) -> list[str]:
     "Names of the columns, each only once."
     if not has_header: return [f"column {i}" for i in range(1, len(first) + 1)]
-    names, seen = [], {}
-    for name in (f.strip().lstrip("\ufeff") for f in first):
-        seen[name] = seen.get(name, 0) + 1
-        names.append(name if seen[name] == 1 else f"{name} {seen[name]}")
+    plain, following, names = [f.strip().lstrip("\ufeff") for f in first], {}, []
+    taken = set(plain)
+    for name in plain:
+        new, number = name, following.get(name)
+        while number and new in taken: new, number = f"{name} {number}", number + 1
+        following[name] = number or 2
+        taken.add(new)
+        names.append(new)
     return names
 
 # %% ../../nbs/1_data/tables.ipynb #77719a29

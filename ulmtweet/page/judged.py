@@ -33,19 +33,22 @@ def report_folder(
 def report_status(
     name: str, # Of a voice
     home: str | Path | None = None, # As for `core.home_folder`
-) -> dict | None: # `state`, `fraction`, `seconds_left`; `starting`, `failed` (with a `message`); None if there is none
-    "How far a report is; a failure is told once."
+) -> dict | None: # `state` (also starting, failed), `fraction`, `seconds_left`, `ours`; `message` of a failure
+    "How far a report is, None if there is none; a failure is told once."
     folder = report_folder(name, home)
     process, status = REPORTS.get(folder), dict(state="starting", fraction=0., seconds_left=None) | _said(folder)
-    if process.poll() is None if process else is_alive(status): return status
+    ours = _is_ours(folder, status)
+    if process.poll() is None if process else is_alive(status): return status | dict(ours=bool(process or ours))
     REPORTS.pop(folder, None)
     said = last_line(folder/"log")
     shutil.rmtree(folder, ignore_errors=True)
     return dict(state="failed", message=said) if process and process.returncode else None
 
-def _is_orphan(status):
+def _is_ours(folder, status):
     "Whether a report goes on that a server has started, and nobody in a terminal."
-    return is_alive(status) and status.get("began") is not None and os.getsid(status["pid"]) == status["pid"]
+    try: last = (folder/"pid").read_text()
+    except OSError: return False
+    return str(status.get("pid")) == last and is_alive(status)
 
 def _said(folder):
     try: return read_json(folder/"status.json")
@@ -65,6 +68,7 @@ def launch_report(
         with open(folder/"log", "wb") as f:
             REPORTS[folder] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True)
+        (folder/"pid").write_text(str(REPORTS[folder].pid))
 
 def stop_report(
     name: str, # Of a voice
@@ -75,7 +79,7 @@ def stop_report(
     if process := REPORTS.pop(folder, None):
         process.terminate()
         process.wait()
-    elif _is_orphan(status := _said(folder)):
+    elif _is_ours(folder, status := _said(folder)):
         with suppress(ProcessLookupError): os.kill(status["pid"], signal.SIGTERM)
     else: return
     shutil.rmtree(folder, ignore_errors=True)

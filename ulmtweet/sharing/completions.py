@@ -294,9 +294,8 @@ async def arrivals(
     "A queue of pairs: number of a prompt, and what its wish tells; or None and `GONE`."
     loop, queue = asyncio.get_running_loop(), asyncio.Queue()
     def tell(places, numbers, told):
-        is_tweet = told is not None and not isinstance(told, UlmtweetError)
         with suppress(RuntimeError): # the loop may have ended
-            for place in [places[next(numbers) // asked.n]] if is_tweet else places:
+            for place in [places[next(numbers) // asked.n]] if isinstance(told, Written) else places:
                 loop.call_soon_threadsafe(queue.put_nowait, (place, told))
     gone = asyncio.create_task(_hang_up(receive, queue))
     alike = defaultdict(list) # prompts that are asked several times get other tweets each time, if there are any

@@ -238,9 +238,9 @@ def push_files(
     client, kind = patient_client(), "space" if space else "model"
     with hub_errors(name, explain=_why_not), warnings.catch_warnings(action="ignore"):
         api = client.HfApi()
-        exists = api.repo_exists(name, repo_type=kind)
         # the Hub puts a page there at once, and a push that broke off leaves it at that
-        is_new = space and (not exists or len(api.list_repo_commits(name, repo_type=kind)) == 1)
+        is_new = space and (not api.repo_exists(name, repo_type=kind)
+                            or [c.title for c in api.list_repo_commits(name, repo_type=kind)] == ["initial commit"])
         url = api.create_repo(name, repo_type=kind, private=not public, exist_ok=True,
                               space_sdk="static" if space else None)
         found = api.repo_info(name, repo_type=kind, timeout=TIMEOUT)

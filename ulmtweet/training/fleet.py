@@ -8,8 +8,9 @@ __all__ = ['LIBRARIES', 'A_WEIGHT', 'A_FROZEN_WEIGHT', 'WORK', 'LEFT_OUT', 'TO_D
            'Fleet', 'train_fleet']
 
 # %% ../../nbs/4_training/fleet.ipynb #ab77de04
-import copy, functools, hashlib, json, os, shutil, time
+import copy, functools, hashlib, json, shutil, time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -268,9 +269,8 @@ def train_fleet(
             tell = _now_and_then(lambda: progress(fleet.status("reading")), 0.5) # each tells of all
             read_people(sources, folder/WORK, plan.cleaning, by_author, column, home, kept,
                         lambda person: (fleet.add(person), tell()))
-            to_do, bases = fleet.check(overwrite), folder/"bases"
-            if home and home != str(folder) and plan.base in FETCHED and not os.path.lexists(bases):
-                bases.symlink_to(Path(home)/"bases") # where its voices look for their base
+            to_do = fleet.check(overwrite)
+            if plan.base in FETCHED: _link_bases(folder, home_folder(home)/"bases")
             _train_all(fleet, to_do, place, home, overwrite, progress)
         except UlmtweetError: fleet.tidy(); raise
         fleet.tidy()
@@ -290,6 +290,13 @@ def _train_all(fleet, to_do, place, home, overwrite, progress):
         fleet.record() # of the plan, before anything is made by it
         run_tasks(train_person, tasks, place(), done, watch)
     fleet.record()
+
+def _link_bases(folder, kept):
+    "Let the voices find their base where it is kept; where there are no links, in the default home folder only."
+    bases = folder/"bases"
+    with suppress(OSError):
+        if bases.is_symlink() and not bases.exists(): bases.unlink()
+        if not bases.exists(): bases.symlink_to(kept)
 
 @patch
 def tidy(self: Fleet):

@@ -553,10 +553,14 @@ def _fingerprint(start, recipe, files, valid_files):
     return checksum(start.choices() + [FORMAT, asdict(recipe)] + known(files) + valid)
 
 # %% ../../nbs/4_training/pretrain.ipynb #c14a0331
+def _is_base(folder): # and no person's voice
+    try: return read_json(folder/"voice.json").get("kind") == "base"
+    except ModelError: return False
+
 def _check_start(start, out, overwrite):
     if start.tokens not in ("subword", "char"):
         raise UsageError(f"tokens is {start.tokens!r}; expected subword or char")
-    is_base = (out/"voice.json").is_file() and read_json(out/"voice.json").get("kind") == "base" # no person's voice
+    is_base = _is_base(out)
     if out.exists() and not (overwrite and is_base):
         raise UsageError(f"{out} exists already; choose another --out" + (", or use --overwrite" if is_base else ""))
 

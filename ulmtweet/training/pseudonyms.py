@@ -15,7 +15,7 @@ from pathlib import Path
 from fastcore.basics import patch
 
 from ..core import UsageError, atomic_write, storage_errors
-from .pretrain import documents
+from .pretrain import TABLES, documents
 
 # %% ../../nbs/4_training/pseudonyms.ipynb #ef80179e
 HANDLE = re.compile(r"(?<![A-Za-z0-9_])@([A-Za-z0-9_]+)")
@@ -85,14 +85,18 @@ def text(self: Pseudonyms,
     return HANDLE.sub(lambda found: "@" + self.handle(found[1]), without_addresses(text))
 
 # %% ../../nbs/4_training/pseudonyms.ipynb #20db610b
+def _unpacked(file): return Path(file.stem).stem if Path(file.stem).suffix.lower() in TABLES else file.stem
+
 def without_people(
     files: Sequence[str | Path], # Of a corpus, as `pretrain.documents` reads them
     out: str | Path, # Folder for the new ones
 ) -> list[Path]: # A text file for each, a document a line
     "Write a corpus in which nothing points at anybody; raises `UsageError`, `DataError`, `StorageError`."
     files, out = [Path(f) for f in files], Path(out)
-    new = [out/f"{f.name.removesuffix(''.join(f.suffixes))}.txt" for f in files]
-    taken = [f for f in new if new.count(f) > 1 or f in files]
+    new = [out/f"{_unpacked(f)}.txt" for f in files]
+    alike = lambda path: str(path.resolve()).casefold() # as some systems see it
+    times = Counter(map(alike, [*new, *files]))
+    taken = [f for f in new if times[alike(f)] > 1]
     if taken: raise UsageError(f"{taken[0]} would be of two files; rename one, or choose another folder")
     with storage_errors(out): out.mkdir(parents=True, exist_ok=True)
     texts = (text for f in files for text in documents(f))
