@@ -254,8 +254,9 @@ def left_out(
     last = lambda n: n.rsplit("/", 1)[-1].lower()
     of_x = any(last(n) in X_OTHERS for n in names) # whose old archives say all of it in tweets.csv once more
     others = [n for n in names if n not in opened and not any(NEVER.match(part) for part in n.split("/"))]
-    return [n for n in others if last(n).endswith(("outbox.json", *ARCHIVES)) or _ends(n, TABLES) and not (
-            of_x and last(n) == "tweets.csv") or _ends(n, TEXTS) and not of_x]
+    kinds = TABLES if of_x else (*TABLES, *TEXTS)
+    return [n for n in others if last(n).endswith(("outbox.json", *ARCHIVES))
+            or _ends(n, kinds) and not (of_x and last(n) == "tweets.csv")]
 
 # %% ../../nbs/1_data/files.ipynb #ce94b479
 MAX_MEMBER, MAX_RATIO = 200 * 2**20, 100 # bytes unpacked; unpacked over packed
