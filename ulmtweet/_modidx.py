@@ -1684,6 +1684,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'ulmtweet.models.voice.is_complete': ('2_models/voice.html#is_complete', 'ulmtweet/models/voice.py'),
                                        'ulmtweet.models.voice.is_transformer': ( '2_models/voice.html#is_transformer',
                                                                                  'ulmtweet/models/voice.py'),
+                                       'ulmtweet.models.voice.known_license': ( '2_models/voice.html#known_license',
+                                                                                'ulmtweet/models/voice.py'),
                                        'ulmtweet.models.voice.learnt_in_words': ( '2_models/voice.html#learnt_in_words',
                                                                                   'ulmtweet/models/voice.py'),
                                        'ulmtweet.models.voice.list_voices': ('2_models/voice.html#list_voices', 'ulmtweet/models/voice.py'),

@@ -22,6 +22,7 @@ from ..models.voice import Voice
 
 # %% ../../nbs/3_generation/topics.ipynb #d64fd227
 _WORD = re.compile(rf"[^\W\d_{UNSPACED}](?:(?![\d_{UNSPACED}])[\w{MARKS}])*|[{UNSPACED}]+")
+_BEGINS_UNSPACED = re.compile(f"[{UNSPACED}]")
 _PLURAL = re.compile(r"(?:(.+(?:ch|sh|ss|x))es|(.{2,}[^s])s)$") # boxes, rockets
 
 def said(
@@ -31,7 +32,7 @@ def said(
     return frozenset(chain.from_iterable(map(_parts, _WORD.findall(unnamed(text).casefold()))))
 
 def _parts(word):
-    if not re.match(f"[{UNSPACED}]", word): return [_PLURAL.sub(r"\1\2", word)]
+    if not _BEGINS_UNSPACED.match(word): return [_PLURAL.sub(r"\1\2", word)]
     return [*word, *map("".join, pairwise(word))]
 
 # %% ../../nbs/3_generation/topics.ipynb #23e63603

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['FORMAT', 'READABLE', 'EDITABLE', 'NEEDED', 'LARGEST', 'CARD', 'KIND_NAMES', 'LICENSES', 'WEB', 'CARD_BASE',
-           'KIND_LIMITS', 'Voice', 'check_weights', 'model_of', 'is_transformer', 'inherited_license', 'named_base',
-           'base_in_words', 'network_in_words', 'learnt_in_words', 'how_many_people', 'model_card', 'check_name',
-           'is_complete', 'list_voices', 'training_folder', 'find_voice']
+           'KIND_LIMITS', 'Voice', 'check_weights', 'model_of', 'is_transformer', 'known_license', 'inherited_license',
+           'named_base', 'base_in_words', 'network_in_words', 'learnt_in_words', 'how_many_people', 'model_card',
+           'check_name', 'is_complete', 'list_voices', 'training_folder', 'find_voice']
 
 # %% ../../nbs/2_models/voice.ipynb #9829fb99
 import math, re
@@ -238,12 +238,17 @@ def is_transformer(meta: dict) -> bool: return "model_type" in (meta.get("archit
 # that voices inherit, as the Hub names them
 LICENSES = dict(en="cc-by-sa-3.0", wt103="cc-by-sa-3.0")
 
+def known_license(
+    base: dict, # As in `voice.json`
+) -> str | None:
+    "The licence of a base, as far as this computer knows it."
+    return base.get("license") or LICENSES.get(base.get("name"))
+
 def inherited_license(
     voice: Voice, # Or a base
 ) -> dict: # `license`; empty where none is known
     "The licence of a voice's base, which it hands down to what grows from it."
-    base = voice.meta.get("base") or {}
-    license = base.get("license") or LICENSES.get(base.get("name"))
+    license = known_license(voice.meta.get("base") or {})
     return dict(license=license) if license else {}
 
 def named_base(

@@ -37,8 +37,8 @@ def report_status(
     "How far a report is, None if there is none; a failure is told once."
     folder = report_folder(name, home)
     process, status = REPORTS.get(folder), dict(state="starting", fraction=0., seconds_left=None) | _said(folder)
-    ours = _is_ours(folder, status)
-    if process.poll() is None if process else is_alive(status): return status | dict(ours=bool(process or ours))
+    if process.poll() is None if process else is_alive(status):
+        return status | dict(ours=bool(process) or _is_ours(folder, status))
     REPORTS.pop(folder, None)
     said = last_line(folder/"log")
     shutil.rmtree(folder, ignore_errors=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from ..core import ModelError, UsageError, sha256_file
 from ..data.describe import guess_language, split_signs, words_of
 from ..models.hub import LOG_IN, client_reason, hub_client, hub_errors, is_hub, repo_name
-from ..models.voice import (LICENSES, NEEDED, Voice, how_many_people, is_complete, is_transformer,
+from ..models.voice import (NEEDED, Voice, how_many_people, is_complete, is_transformer, known_license,
                                    model_card, named_base)
 from .html import person_data, share_page
 
@@ -60,7 +60,7 @@ def base_license(
     base: dict, # As in `voice.json`
 ) -> str | None:
     "The licence that a voice inherits, if it is known."
-    known = base.get("license") or LICENSES.get(base["name"])
+    known = known_license(base)
     return None if known == "unknown" else known
 
 # %% ../../nbs/6_sharing/push.ipynb #8f9da370
