@@ -11,6 +11,7 @@ from ulmtweet.core import read_json, write_checksums, write_json
 from ulmtweet.models.voice import EDITABLE
 from ulmtweet.page.game import levelled
 from ulmtweet.page.judged import REPORTS, report_folder, report_sections
+from ulmtweet.page.queue import take_lock
 
 ROOMS = ("judge", "play", "about")
 HOSTILE = ["<script>alert(1)</script> is not a script here", '"><img src=http://example.com/x onerror=alert(1)> hello',
@@ -168,17 +169,19 @@ def test_a_voice_that_was_deleted_in_another_tab(own, monkeypatch):
 
 
 def test_a_report_under_way_is_found_again(own, monkeypatch):
-    report_folder("small", own).mkdir(parents=True)
+    folder = report_folder("small", own)
+    folder.mkdir(parents=True)
     status = dict(state="writing tweets", fraction=0.3, seconds_left=40, pid=os.getpid())
-    write_json(report_folder("small", own)/"status.json", status)
-    for of_a_server in (False, True): # or of a terminal, which stops it itself
-        if of_a_server: (report_folder("small", own)/"pid").write_text(str(os.getpid()))
+    write_json(folder/"status.json", status)
+    lock = take_lock(folder)
+    for of_a_server in (True, False): # or of a terminal, which stops it itself
         at = room("judge", own, monkeypatch)
         assert at.get("progress")[0].proto.text.startswith("Writing tweets")
         assert [b.label for b in at.button] == ["Stop"] * of_a_server
-    write_json(report_folder("small", own)/"status.json", status | dict(pid=2**22 + 1)) # none has such a number
+        if of_a_server: os.close(lock)
+    write_json(folder/"status.json", status | dict(pid=2**22 + 1)) # none has such a number
     at = room("judge", own, monkeypatch)
-    assert "Nobody has judged" in words(at) and not report_folder("small", own).exists()
+    assert "Nobody has judged" in words(at) and not folder.exists()
 
 
 def test_a_report_that_failed_while_nobody_looked_says_why(own, monkeypatch):

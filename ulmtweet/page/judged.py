@@ -13,10 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core import ModelError, home_folder, read_json, storage_errors
+from ..core import ModelError, UsageError, home_folder, read_json, storage_errors
 from ..evaluation.findings import NAMES, STEP, length_shares, sentences, span_shares
 from .cards import percent
 from .figures import bars, beside, columns, hardest, legend, quotes, small_columns, table
+from .queue import lock_holder, start_holder, take_lock
 from .trainings import is_alive, last_line
 
 # %% ../../nbs/7_doors/judged.ipynb #e542301f
@@ -37,18 +38,12 @@ def report_status(
     "How far a report is, None if there is none; a failure is told once."
     folder = report_folder(name, home)
     process, status = REPORTS.get(folder), dict(state="starting", fraction=0., seconds_left=None) | _said(folder)
-    if process.poll() is None if process else is_alive(status):
-        return status | dict(ours=bool(process) or _is_ours(folder, status))
+    ours = lock_holder(folder) is not None # a server has started it, and nobody in a terminal
+    if process.poll() is None if process else ours or is_alive(status): return status | dict(ours=ours)
     REPORTS.pop(folder, None)
     said = last_line(folder/"log")
     shutil.rmtree(folder, ignore_errors=True)
     return dict(state="failed", message=said) if process and process.returncode else None
-
-def _is_ours(folder, status):
-    "Whether a report goes on that a server has started, and nobody in a terminal."
-    try: last = (folder/"pid").read_text()
-    except OSError: return False
-    return str(status.get("pid")) == last and is_alive(status)
 
 def _said(folder):
     try: return read_json(folder/"status.json")
@@ -65,10 +60,10 @@ def launch_report(
     command = [sys.executable, "-m", "ulmtweet.cli", "report", "--quick", "--home", str(home), "--", name]
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder/"log", "wb") as f:
-            REPORTS[folder] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=f, stderr=f, start_new_session=True)
-        (folder/"pid").write_text(str(REPORTS[folder].pid))
+        try: fd = take_lock(folder)
+        except UsageError: return # another tab was faster
+        try: REPORTS[folder] = start_holder(fd, command, folder/"log")
+        finally: os.close(fd)
 
 def stop_report(
     name: str, # Of a voice
@@ -79,8 +74,8 @@ def stop_report(
     if process := REPORTS.pop(folder, None):
         process.terminate()
         process.wait()
-    elif _is_ours(folder, status := _said(folder)):
-        with suppress(ProcessLookupError): os.kill(status["pid"], signal.SIGTERM)
+    elif pid := lock_holder(folder):
+        with suppress(ProcessLookupError): os.kill(pid, signal.SIGTERM)
     else: return
     shutil.rmtree(folder, ignore_errors=True)
 

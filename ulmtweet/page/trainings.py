@@ -21,7 +21,7 @@ from ..core import (ASSETS, ModelError, StorageError, UsageError, atomic_write, 
 from ..models.hub import missing_libraries
 from ..models.voice import check_name, training_folder
 from .data_report import plain_words
-from .queue import lock_holder, take_lock, trainings_before, trainings_folder
+from .queue import lock_holder, start_holder, take_lock, trainings_before, trainings_folder
 
 # %% ../../nbs/7_doors/trainings.ipynb #42139648
 BASES = dict(
@@ -41,6 +41,7 @@ def training_takes(
 ) -> float: # Seconds for 2,000 tweets, about
     "How long a training takes, by the newest voice of that base if there is one."
     for meta in voices:
+        if meta.get("recipe", {}).get("full"): continue # the page trains corrections
         if meta["base"]["name"] == base and meta["counts"]["train"] >= 500: # of fewer little can be said
             return sum(s["seconds"] for s in meta["stages"]) / meta["counts"]["train"] * 2000
     return SECONDS[base]
@@ -89,14 +90,9 @@ def _start(job, home):
         fd = take_lock(folder)
         try:
             write_job(folder, job | dict(number=time.time_ns()))
-            with open(folder/"said.txt", "wb") as said:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "ulmtweet.page.queue", folder, *_command(job, home)], pass_fds=[fd],
-                    stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
-            os.truncate(fd, 0)
-            os.pwrite(fd, str(process.pid).encode(), 0)
+            command = [sys.executable, "-m", "ulmtweet.page.queue", folder, *_command(job, home)]
+            return start_holder(fd, command, folder/"said.txt")
         finally: os.close(fd)
-    return process
 
 def write_job(folder, job): atomic_write(folder/"training.json", json.dumps(job))
 
