@@ -10,7 +10,8 @@ seed 0: bits per character on the newest tweets before and after, minutes, megab
 at the most. Then whole tweets a second of Kaggle's LoRA voice, 64 at a time, beside Hugging Face's `generate` with the
 same weights in its faster number format; and a network of the shape of GPT-2 medium (355 M random weights): seconds and
 memory of a training step and of 64 tweets. TRAINING (such as kaggle-lora, which the speed needs) leaves out all others;
-without it about an hour on two cores where bfloat16 is fast, of which all weights take a half.
+without it an hour and a half on two cores where bfloat16 is fast, of which HuggingTweets' recipe takes a half and all
+weights a third. A training's figures are kept in the folder `bench` of the home folder: a second call goes on there.
 """
 import json, os, statistics, subprocess, sys, tempfile, time
 from contextlib import nullcontext
@@ -20,7 +21,7 @@ import torch
 
 from engine import processor
 from generate import PROGRAM, TIMER
-from ulmtweet.core import ASSETS, home_folder
+from ulmtweet.core import ASSETS, home_folder, read_json, write_json
 from ulmtweet.generation.engine import Request, Sampling, sample_ids
 from ulmtweet.generation.generate import sample_tweets
 from ulmtweet.models.tokens import EOT_ID
@@ -48,6 +49,8 @@ def child(*command):
 
 def trained(person, way, home):
     "A row of the table."
+    kept = home/"bench"/f"{person}-{way}.json"
+    if kept.exists(): return read_json(kept)
     say(f"{person}: {' '.join(WAYS[way])}")
     began = time.perf_counter()
     meta, memory = child(PROGRAM, "train", PEOPLE[person], "--name", f"{person}-{way}", "--seed", SEED, "--json",
@@ -58,6 +61,8 @@ def trained(person, way, home):
     row = dict(person=person, way=way, before=round(bits["before"], 3), after=round(bits["test"], 3),
                minutes=round(minutes, 1), voice_megabytes=round(size / 1e6, 1), memory_megabytes=round(memory))
     say(row)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_json(kept, row)
     return row
 
 
