@@ -384,6 +384,7 @@ def load_transformer(
     _fit_vocabulary(lm, len(tokenizer), eot, folder)
     model = Transformer(lm).eval()
     _check_scores(model, folder)
+    _check_memory(model, folder)
     model.never(unwritten(tokenizer))
     return model, tokenizer
 
@@ -442,6 +443,17 @@ def _check_scores(model, folder):
     if (ours - theirs).abs().max() > 1e-3 * theirs.abs().max():
         raise ModelError(f"{folder}: {type(model.lm).__name__} scores tokens in a way of its own (capped, scaled or "
                          "with a bias), which ulmtweet does not know; choose another base")
+
+@torch.no_grad()
+def _check_memory(model, folder):
+    "Does it read on from `KeyValues` as it reads in one go? Some layers remember otherwise."
+    ids = torch.arange(4)[None] % model.lm.config.vocab_size
+    whole = model.read(ids)[0]
+    try: last = model.read(ids[:, 3:], model.read(ids[:, :3], model.start_state(1))[2])[0]
+    except Exception: last = torch.nan # whatever such a layer objects to
+    if not (whole[:, 3:] - last).abs().max() <= 1e-3 * whole.abs().max():
+        raise ModelError(f"{folder}: {type(model.lm).__name__} remembers what it has read in a way of its own, which "
+                         "ulmtweet does not know; choose another base")
 
 # %% ../../nbs/2_models/transformer.ipynb #18ce0c01
 def load_hub(

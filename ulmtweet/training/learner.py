@@ -120,6 +120,8 @@ def with_settings(
             raise UsageError("an LSTM has no corrections, so that all its weights learn anyway; "
                              "--full, --merge and such recipes are for transformers")
         return recipe
+    if recipe.merge and not model.lora:
+        raise UsageError("all weights of this base learn, which are saved as a whole anyway; leave out --merge")
     if recipe.drop_mult is not None: raise UsageError("a transformer has no dropout of an LSTM; leave drop_mult out")
     recipe = replace(recipe, full=not model.lora)
     chosen = FULL_SETTINGS if recipe.full else LORA_SETTINGS
@@ -158,8 +160,11 @@ class Thrifty(Callback):
     "Compute what a block has inside a second time, in batches that would need much memory."
     run_valid = False
 
-    def before_batch(self):
-        lm, large = self.model.lm, self.x.numel() * self.model.n_parameters > MUCH
+    def before_batch(self): self.prepare(self.model, self.x)
+
+    @staticmethod
+    def prepare(model, x):
+        lm, large = model.lm, x.numel() * model.n_parameters > MUCH
         if not lm.supports_gradient_checkpointing or large == lm.is_activation_checkpointing: return
         if large: lm.activation_checkpointing_enable(dict(use_reentrant=False, context_fn=_second_time))
         else: lm.activation_checkpointing_disable()

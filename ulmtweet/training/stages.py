@@ -24,7 +24,7 @@ from ..models.awdlstm import AWDLSTM
 from ..models.transformer import Transformer
 from .checkpoint import Checkpoint
 from .finder import LR_LIMITS, SCRATCH_LR
-from .learner import (KeepBest, Recipe, Report, Stage, default_bs, make_learner,
+from .learner import (KeepBest, Recipe, Report, Stage, Thrifty, default_bs, make_learner,
                                        recipe_dataloaders)
 
 # %% ../../nbs/4_training/stages.ipynb #eadc9936
@@ -141,6 +141,7 @@ def seconds_per_batch(
     "How long a training batch takes on this computer, right now."
     x, y = _middling_batch(learn.dls.train)
     learn.model.train()
+    if learn.model.reads == "tweets": Thrifty.prepare(learn.model, x)
     times = [time.perf_counter()]
     while len(times) < 3 or len(times) < n + 2 and times[-1] - times[0] < LONG:
         learn.loss_func(learn.model(x)[0], y).backward()
