@@ -383,8 +383,7 @@ def load_transformer(
     tokenizer, lm = tokenizer or hub_tokenizer(folder/"tokenizer.json", eot), _load_lm(folder)
     _fit_vocabulary(lm, len(tokenizer), eot, folder)
     model = Transformer(lm).eval()
-    _check_scores(model, folder)
-    _check_memory(model, folder)
+    _check_memory(model, _check_scores(model, folder), folder)
     model.never(unwritten(tokenizer))
     return model, tokenizer
 
@@ -436,6 +435,7 @@ def _fit_vocabulary(lm, size, eot, folder):
 
 @torch.no_grad()
 def _check_scores(model, folder):
+    "Are scores made as `logits` makes them? The body's output for the first ids (1, 4, emb_sz)."
     ids, body, read = torch.arange(4)[None] % model.lm.config.vocab_size, model.lm.base_model, {}
     with body.register_forward_hook(lambda body, given, out: read.update(out)): theirs = model.lm(ids).logits
     ours = model.logits(read["last_hidden_state"])
@@ -443,12 +443,12 @@ def _check_scores(model, folder):
     if (ours - theirs).abs().max() > 1e-3 * theirs.abs().max():
         raise ModelError(f"{folder}: {type(model.lm).__name__} scores tokens in a way of its own (capped, scaled or "
                          "with a bias), which ulmtweet does not know; choose another base")
+    return read["last_hidden_state"]
 
 @torch.no_grad()
-def _check_memory(model, folder):
-    "Does it read on from `KeyValues` as it reads in one go? Some layers remember otherwise."
+def _check_memory(model, whole, folder):
+    "Does it read on from `KeyValues` as it has read the `whole`? Some layers remember otherwise."
     ids = torch.arange(4)[None] % model.lm.config.vocab_size
-    whole = model.read(ids)[0]
     try: last = model.read(ids[:, 3:], model.read(ids[:, :3], model.start_state(1))[2])[0]
     except Exception: last = torch.nan # whatever such a layer objects to
     if not (whole[:, 3:] - last).abs().max() <= 1e-3 * whole.abs().max():

@@ -339,7 +339,7 @@ def is_complete(
     try:
         numbers, texts, before = _numbers(meta), _texts(meta), meta["metrics"]["before"]
         return (all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers)
-                and all(isinstance(t, str) for t in texts)
+                and all(isinstance(t, str) for t in texts) and isinstance(meta.get("recipe", {}), dict)
                 and (before is None or math.isfinite(before["bits_per_character"])))
     except (KeyError, TypeError, AttributeError, OverflowError): return False
 
