@@ -226,21 +226,25 @@ WRITE = """([prompts, seed, temperature]) => {
 
 
 def near_tie(voice, asked, ids, other, seed, sampling):
-    "Whether the first tokens that differ are neighbours, and a random number falls between them."
+    "Whether both of the first tokens that differ can be drawn, where a random number is as near to an edge as rounding."
     place = next(i for i, (a, b) in enumerate(zip(ids, other)) if a != b)
     rules, model = writing_rules(voice, sampling), steps_of(voice.model, torch.float32)
     state, spelt = model.start_state(1), asked.spelt
     for token in [EOT_ID, *asked.ids, *ids[:place]]: out, state = model.step(torch.tensor([token]), state)
     for token in ids[:place]: spelt = rules.spelling.after(spelt, token)
-    logits, (a, b) = model.logits(out)[0], sorted((ids[place], other[place]))
+    logits, drawable = model.logits(out)[0], set()
     if not place: logits[[EOT_ID] + (rules.inner.nonzero()[:, 0].tolist() if asked.ends_word else [])] = -torch.inf
     p, drawn = (logits / sampling.temperature).softmax(-1).double(), tweet_uniforms(seed, asked.index, place + 1)[place]
     again = drawn[4] * 2**26 % 1
     for uniform, mask in [(drawn[0], p > -1), (drawn[4], rules.spelling.nearly_possible(spelt)),
                           (again, rules.spelling.possible(spelt))]:
-        edges = (p * mask / (p * mask).sum()).cumsum(0)
-        if edges[a] - TIE < uniform < edges[b - 1] + TIE and edges[b - 1] - edges[a] < TIE: return True
-    return False
+        share = p * mask / (p * mask).sum()
+        edges = share.cumsum(0)
+        near = ((share > 0) & (edges - share - TIE < uniform) & (uniform < edges + TIE)).nonzero()[:, 0].tolist()
+        spelled = {t for t in near if rules.spelling.after(spelt, t) is not None}
+        drawable |= spelled
+        if len(spelled) == len(near): break # nothing has to be drawn again
+    return {ids[place], other[place]} <= drawable
 
 
 def naive_copy(text, tweets):
