@@ -226,7 +226,7 @@ WRITE = """([prompts, seed, temperature]) => {
 
 
 def near_tie(voice, asked, ids, other, seed, sampling):
-    "Whether both of the first tokens that differ can be drawn, where a random number is as near to an edge as rounding."
+    "Whether rounding decides, at the edges near a random number, which of the first tokens that differ is drawn."
     place = next(i for i, (a, b) in enumerate(zip(ids, other)) if a != b)
     rules, model = writing_rules(voice, sampling), steps_of(voice.model, torch.float32)
     state, spelt = model.start_state(1), asked.spelt
