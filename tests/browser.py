@@ -20,16 +20,17 @@ def server(home, script="app.py"):
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "ULMTWEET_HOME": str(home)},
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(300):
+        for _ in range(3000):
             try:
                 urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=1)
                 break
             except OSError:
+                assert process.poll() is None
                 time.sleep(0.1)
         yield f"http://localhost:{port}", process
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(300)
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def browser_page(address, width=1280, height=900, **options):
                                     args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
         page = browser.new_page(viewport=dict(width=width, height=height),
                                 accept_downloads=True, reduced_motion="reduce", **options)
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(300_000)
         elsewhere = []
         page.on("request", lambda r: elsewhere.append(r.url)
                 if not r.url.startswith((address, address.replace("http", "ws"), "data:", "blob:")) else None)

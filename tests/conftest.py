@@ -25,8 +25,10 @@ def forked():
     return context
 
 
-def ulmtweet(args, env, folder, streams):
-    "The command, in a process that was forked for it: as it would begin, with files for its standard streams."
+def ulmtweet(args, env, folder, streams, first):
+    """The command, in a process that was forked for it: as it would begin, with files for its standard streams.
+
+    `first` is called before, to change something in the process; None means nothing."""
     os.environ.clear()
     os.environ.update(env)
     os.chdir(folder)
@@ -36,17 +38,19 @@ def ulmtweet(args, env, folder, streams):
     from ulmtweet.cli.__main__ import app
     # this process has no threads yet, and has imported what its workers need
     workers.Local = partial(workers.Local, context=multiprocessing.get_context("fork"))
+    if first: first()
     app()
 
 
-def begin(*args, streams, **env):
-    "Begin `ulmtweet` in such a process; `streams` are the files for its standard input, output and error."
-    process = forked().Process(target=ulmtweet, args=([*map(str, args)], {**os.environ, **env}, os.getcwd(), streams))
+def begin(*args, streams, first=None, **env):
+    "Begin `ulmtweet` in such a process; `streams` are the files for standard input, output and error."
+    process = forked().Process(target=ulmtweet,
+                               args=([*map(str, args)], {**os.environ, **env}, os.getcwd(), streams, first))
     process.start()
     return process
 
 
-def run(*args, home=None, stdin="", env=(), timeout=600):
+def run(*args, home=None, stdin="", env=(), timeout=1800, first=None):
     "Run `ulmtweet` in a process of its own; in a new one if it has an environment, which imports may ask for."
     home = dict(ULMTWEET_HOME=str(home or "/nonexistent"))
     if env:
@@ -55,7 +59,7 @@ def run(*args, home=None, stdin="", env=(), timeout=600):
     with tempfile.TemporaryDirectory() as folder:
         streams = [Path(folder, name) for name in ("stdin", "stdout", "stderr")]
         for path, text in zip(streams, (stdin, "", "")): path.write_text(text, encoding="utf-8")
-        process = begin(*args, streams=streams, **home)
+        process = begin(*args, streams=streams, first=first, **home)
         process.join(timeout)
         if process.exitcode is None:
             process.kill()
@@ -96,7 +100,7 @@ class Started:
     def end(self, sign):
         "Send a signal; the exit code."
         with suppress(ProcessLookupError): os.kill(self.pid, sign) # it may have come to its end
-        self.process.join(60)
+        self.process.join(300)
         return self.process.exitcode
 
 
@@ -156,7 +160,7 @@ def home(tmp_path_factory, few_tweets, worker_id):
     home = (folder if worker_id == "master" else folder.parent)/"home"
     with FileLock(f"{home}.lock"):
         if not (home/"voices"/"small").exists():
-            done = run("train", few_tweets, "--name", "small", "--lr", "5e-3", "--epochs", 3, "--json", home=home)
+            done = run("train", few_tweets, "--name", "small", "--lr", "5e-3", "--epochs", 1, "--json", home=home)
             assert done.returncode == 0, done.stderr
             assert json.loads(done.stdout)["name"] == "small"
     return home

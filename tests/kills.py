@@ -10,8 +10,9 @@ checkpoint after every batch, half every half second. "lost" counts finished tra
 samples are not those of the straight training, bit for bit. The processes are forked from one that has imported
 everything, which would take longer than the trainings. 300 kills take some 28 minutes on two cores.
 """
-import json, os, random, sys, tempfile, time
+import json, os, random, signal, sys, tempfile, time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -60,6 +61,15 @@ def _learn_to_end(model, rows, steps=150):
         opt.zero_grad()
 
 
+def die_in_a_save(saved):
+    "Make this process kill itself as soon as it has written so many checkpoints and, but for its name, another one."
+    replace, left = os.replace, iter(range(saved))
+    def dying(path, to):
+        if Path(to).match("checkpoint-*") and next(left, None) is None: os.kill(os.getpid(), signal.SIGKILL)
+        replace(path, to)
+    os.replace = dying
+
+
 def kill_often(kills, folder, seed=0, options=()):
     "Kill trainings with these options so many times; what came of it."
     rng, tweets, errors = random.Random(seed), folder/"few.csv", folder/"stderr.txt"
@@ -71,22 +81,21 @@ def kill_often(kills, folder, seed=0, options=()):
         work, every = training_folder("v", home), "0.5" if finished % 2 else "0"
         errors.write_text("")
         process = begin("train", tweets, "--name", "v", "--epochs", 2, "--checkpoint-seconds", every, "--home", home,
-                        *options, streams=(os.devnull, os.devnull, errors))
+                        *options, streams=(os.devnull, os.devnull, errors),
+                        first=partial(die_in_a_save, rng.randrange(6)) if moment == "in a save" else None)
         def there(pattern):
             try: return any(work.glob(pattern))
             except FileNotFoundError: return False # the training has just removed its folder: it is finished
-        in_a_save = lambda: there(f".checkpoint-*.{process.pid}.tmp")
-        begun = lambda: there("checkpoint-*.safetensors")
-        while moment in ("later", "in a save") and process.is_alive() and not begun(): time.sleep(0.01)
-        process.join(seconds)
-        while moment == "in a save" and process.is_alive() and not in_a_save(): time.sleep(0.001)
+        if moment == "later":
+            while process.is_alive() and not there("checkpoint-*.safetensors"): time.sleep(0.01)
+        process.join(None if moment == "in a save" else seconds)
         process.kill()
         process.join()
         said = errors.read_text()
         assert "Traceback" not in said and process.exitcode in (0, -9), said
         places.update(line.partition(", epoch")[0] + line.endswith("epoch 1, batch 1") * ", at its beginning"
                       for line in said.splitlines() if line.startswith("resuming"))
-        return process.exitcode == 0, in_a_save()
+        return process.exitcode == 0, there(f".checkpoint-*.{process.pid}.tmp")
 
     train(folder/"warm-up")
     began = time.monotonic()

@@ -13,6 +13,7 @@ from ulmtweet.models.tokens import MARKS
 from ulmtweet.training.checkpoint import checkpoint_files, load_checkpoint
 
 SMALL = ["--vocab-size", "400", "--emb-sz", "48", "--n-hid", "96", "--bs", "16"]
+WITH_CHECKPOINTS = ["--bs", "4", "--epochs", "2"] # one after 500 of some 750 steps
 
 
 def pretrain(out, *args, **kwargs):
@@ -29,7 +30,7 @@ def same(a, b):
 def straight(tmp_path_factory):
     "A base whose pretraining nobody stopped."
     folder = tmp_path_factory.mktemp("bases")/"straight"
-    pretrain(folder, "--epochs", "6")
+    pretrain(folder, *WITH_CHECKPOINTS)
     return folder
 
 
@@ -37,7 +38,7 @@ def straight(tmp_path_factory):
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_pretraining_goes_on_to_the_same_weights(straight, tmp_path, sign):
     stopped, work = tmp_path/"stopped", tmp_path/".stopped.training"
-    command = ["pretrain", SAMPLE, "--out", stopped, *SMALL, "--epochs", "6"]
+    command = ["pretrain", SAMPLE, "--out", stopped, *SMALL, *WITH_CHECKPOINTS]
     process = Started(*command)
     if sign == signal.SIGKILL: process.wait_for(lambda: checkpoint_files(work))
     else: process.wait_for(lambda: "bits per character" in process.said) # after the first validation
@@ -56,7 +57,7 @@ def test_two_processes_do_what_one_does(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "ulmtweet.cli",
                "pretrain", SAMPLE, "--out", tmp_path/"two", *SMALL, "--epochs", "2", "--drop-mult", "0",
                "--device", "cpu"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300,
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=1800,
                           env=os.environ | dict(OMP_NUM_THREADS="1"))
     assert done.returncode == 0, done.stderr
     two = load_file(tmp_path/"two"/"model.safetensors")
@@ -76,8 +77,8 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path):
         code = ("import resource, sys; from ulmtweet.cli.__main__ import app\n"
                 "try: app()\nfinally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)")
         done = subprocess.run([sys.executable, "-c", code, "pretrain", str(tmp_path/f"{name}.txt"),
-                               "--out", str(tmp_path/name), *SMALL, "--epochs", str(1 / times / 5)],
-                              capture_output=True, text=True, timeout=300)
+                               "--out", str(tmp_path/name), *SMALL, "--epochs", str(1 / times / 100)],
+                              capture_output=True, text=True, timeout=1800)
         assert done.returncode == 0, done.stderr
         peak[name] = int(done.stderr.split()[-1]) / 1024
     more = 34 * len(text) / 2**20

@@ -40,10 +40,10 @@ class Here:
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory, tiny):
-    "A folder with 100 people of 70 tweets each, and the tiny base."
+    "A folder with 50 people of 70 tweets each, and the tiny base."
     folder, sample = tmp_path_factory.mktemp("crowd"), read_tweets(SAMPLE)
     (folder/"tiny").symlink_to(tiny)
-    for i in range(100): sample[7 * i:7 * i + 70].to_csv(folder/f"p{i:03}.csv", index=False)
+    for i in range(50): sample[7 * i:7 * i + 70].to_csv(folder/f"p{i:03}.csv", index=False)
     return folder
 
 
@@ -173,7 +173,7 @@ def is_alive(pid):
     except FileNotFoundError: return False
 
 
-def waits(condition, seconds=60):
+def waits(condition, seconds=300):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition(): return True
@@ -209,17 +209,17 @@ def test_five_kills_of_the_command_and_two_stops(crowd, straight, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_hundred_people_need_no_more_than_twenty(crowd, tmp_path):
+def test_fifty_people_need_no_more_than_ten(crowd, tmp_path):
     seen = {}
     def look(status):
         n = sum(r["state"] == "finished" for r in status["rows"])
         memory = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
         if n: seen[n] = memory, len(os.listdir("/proc/self/fd"))
     quickly = Plan(str(crowd/"tiny"), recipe=Recipe(lr=1e-2, epochs=1, all_at_once=True))
-    train_fleet(people(crowd, 100), tmp_path, quickly, place=lambda: Local(2, context=forked()), progress=look)
-    early, late = seen[min(n for n in seen if n >= 20)], seen[100]
+    train_fleet(people(crowd, 50), tmp_path, quickly, place=lambda: Local(2, context=forked()), progress=look)
+    early, late = seen[min(n for n in seen if n >= 10)], seen[50]
     assert late[0] < 1.05 * early[0] and late[0] - early[0] < 20_000_000 and late[1] <= early[1], (early, late)
-    print(f"driver at {min(n for n in seen if n >= 20)} people {early}, at 100 {late}")
+    print(f"driver at {min(n for n in seen if n >= 10)} people {early}, at 50 {late}")
 
 
 @pytest.mark.slow

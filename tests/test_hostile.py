@@ -435,7 +435,7 @@ def test_hostile_files_are_refused_or_read_right(tmp_path):
     for part in (names[:250], names[250:]): # memory is a high-water mark, so what comes late is held to less
         code = "import sys; sys.path.insert(0, sys.argv[1]); import test_hostile; test_hostile.read_all(sys.argv[2:])"
         done = subprocess.run([sys.executable, "-c", code, ROOT/"tests", *(made[n][0] for n in part)],
-                              capture_output=True, text=True, timeout=600, cwd=tmp_path)
+                              capture_output=True, text=True, timeout=1800, cwd=tmp_path)
         assert done.returncode == 0 and len(done.stdout.splitlines()) == len(part), done.stderr[-2000:]
         found |= zip(part, map(json.loads, done.stdout.splitlines()))
     for name, result in found.items():

@@ -1,20 +1,30 @@
-"The main job from end to end with the defaults: the bundled sample, and Kaggle's tweets of Elon Musk."
+"The main job from end to end with the defaults: a part of the bundled sample, and Kaggle's tweets of Elon Musk."
 import csv, json
+from functools import partial
 
 import pytest
 
-from conftest import run
+from conftest import SAMPLE, run
+from ulmtweet.cli import making
 from ulmtweet.generation.generate import weighted_length
+
+
+def bundle(folder):
+    "Let the sample be that of another folder."
+    making.ASSETS = folder
 
 
 @pytest.mark.slow
 def test_demo_trains_once_and_prints_ten_tweets(tmp_path):
-    first = run("demo", home=tmp_path)
+    newest = SAMPLE.read_text(encoding="utf-8").splitlines()[:156]
+    (tmp_path/SAMPLE.name).write_text("\n".join(newest), encoding="utf-8")
+    demo = partial(run, "demo", home=tmp_path, first=partial(bundle, tmp_path))
+    first = demo()
     assert first.returncode == 0, first.stderr
     tweets = [line.strip() for line in first.stdout.splitlines() if line.startswith("  Tesla will")]
     assert len(set(tweets)) == 10
     assert "streamlit run app.py" in first.stderr
-    again = run("demo", home=tmp_path)
+    again = demo()
     assert ("already" in again.stderr
             and [line.strip() for line in again.stdout.splitlines() if line.startswith("  Tesla will")] == tweets)
 

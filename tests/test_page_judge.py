@@ -23,7 +23,7 @@ HOSTILE = ["<script>alert(1)</script> is not a script here", '"><img src=http://
 def room(name, home, monkeypatch, **asked):
     "A room as somebody finds it who comes from the first page."
     monkeypatch.setenv("ULMTWEET_HOME", str(home))
-    at = AppTest.from_file(ROOT/"app.py", default_timeout=60).run().switch_page(f"rooms/{name}.py")
+    at = AppTest.from_file(ROOT/"app.py", default_timeout=300).run().switch_page(f"rooms/{name}.py")
     for key, value in asked.items():
         at.query_params[key] = value
     at.run()
@@ -261,7 +261,6 @@ def play(page, rounds=10):
 @pytest.mark.parametrize("width, scheme", [(1280, "light"), (390, "dark")])
 def test_hostile_tweets_stay_text(hostile, width, scheme):
     with server(hostile) as (address, _), browser_page(address, width, color_scheme=scheme) as page:
-        page.set_default_timeout(100_000)
         go(page, address, "/judge")
         page.get_by_text("What did they really tweet next?").wait_for()
         settled(page)
@@ -292,7 +291,6 @@ def test_hostile_tweets_stay_text(hostile, width, scheme):
 def test_judge_play_and_delete_on_a_phone(own):
     folder = own/"voices"/"small"
     with server(own) as (address, _), browser_page(address, 390, 844) as page:
-        page.set_default_timeout(300_000)
         go(page, address, "/judge")
         page.get_by_role("button", name="Judge this voice").click()
         page.get_by_text("You may close this page").wait_for()
@@ -309,6 +307,7 @@ def test_judge_play_and_delete_on_a_phone(own):
         assert len(set(seen)) == len(seen) and page.get_by_text("A classifier", exact=True).is_visible()
         shoot(page, "played-phone")
         other = page.context.browser.new_page()
+        other.set_default_timeout(300_000)
         go(other, address, "/play")
         go(page, address, "/about")
         page.get_by_role("button", name="Delete this voice").click()

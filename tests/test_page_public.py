@@ -137,7 +137,7 @@ def page(home, monkeypatch, **asked):
     "The page by Streamlit's own tests."
     monkeypatch.setenv("ULMTWEET_HOME", str(home))
     monkeypatch.setenv("ULMTWEET_PUBLIC", "1")
-    test = AppTest.from_file(str(ROOT/"app.py"), default_timeout=60)
+    test = AppTest.from_file(str(ROOT/"app.py"), default_timeout=300)
     for key, value in asked.items(): test.query_params[key] = str(value)
     test.run()
     assert not test.exception, test.exception

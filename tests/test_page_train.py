@@ -1,5 +1,6 @@
 "The page's Train room: without a browser, and the whole way in one."
 import csv, json, os, signal, time, zipfile
+from contextlib import contextmanager
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -41,7 +42,7 @@ def put_training(home, name, said="", status=None, number=1):
 
 
 def room():
-    app = AppTest.from_file(ROOT/"app.py", default_timeout=60).run().switch_page("rooms/train.py").run()
+    app = AppTest.from_file(ROOT/"app.py", default_timeout=300).run().switch_page("rooms/train.py").run()
     assert not app.exception
     return app
 
@@ -285,11 +286,19 @@ def train(page, path, name):
     page.get_by_role("button", name="Train", exact=True).click()
 
 
+@contextmanager
+def paused(home, name):
+    "Let a training wait, so that it doesn't come to its end meanwhile."
+    pid = trainings.lock_holder(trainings.trainings_folder(home)/name)
+    os.kill(pid, signal.SIGSTOP)
+    try: yield
+    finally: os.kill(pid, signal.SIGCONT)
+
+
 @pytest.mark.slow
 def test_from_an_archive_to_a_voice_with_everything_that_happens_between(tmp_path, tiny):
     home = tmp_path/"home"
     with server(home) as (address, _), browser_page(address) as page:
-        page.set_default_timeout(300_000)
         go(page, address)
         page.get_by_text("Nothing leaves the computer").wait_for()
         shoot(page, "train-first")
@@ -302,29 +311,32 @@ def test_from_an_archive_to_a_voice_with_everything_that_happens_between(tmp_pat
         page.get_by_role("dialog").get_by_role("button", name="Train").click()
         page.get_by_role("button", name="Stop").wait_for()
         assert page.get_by_role("dialog").count() == 0
+        page.get_by_text("Finding the learning rate (now)").wait_for()
 
         phone = dict(viewport=dict(width=390, height=844), color_scheme="dark")
         other = page.context.browser.new_page(**phone) # a second tab, on a phone by night
         other.set_default_timeout(300_000)
-        go(other, address)
-        other.get_by_role("button", name="Stop").wait_for() # it shows the first tab's training
-        train(other, tiny, "bob")
-        other.get_by_text("They are mine.").click()
-        settled(other)
-        other.get_by_role("dialog").get_by_role("button", name="Train").click()
-        other.get_by_text("Waiting for ann").wait_for()
-        other.get_by_text("Finding the learning rate (now)").wait_for()
+        with paused(home, "ann"):
+            go(other, address)
+            other.get_by_role("button", name="Stop").wait_for() # it shows the first tab's training
+            train(other, tiny, "bob")
+            other.get_by_text("They are mine.").click()
+            settled(other)
+            other.get_by_role("dialog").get_by_role("button", name="Train").click()
+            other.get_by_text("Waiting for ann").wait_for()
+            other.get_by_text("Finding the learning rate (now)").wait_for()
         other.get_by_text("all layers (now)").wait_for()
-        shoot(other, "train-phone")
-        accessible(other)
-        assert other.evaluate("document.documentElement.scrollWidth") <= 390
-        other.get_by_role("button", name="Stop").first.click()
+        with paused(home, "ann"):
+            shoot(other, "train-phone")
+            accessible(other)
+            assert other.evaluate("document.documentElement.scrollWidth") <= 390
+            other.get_by_role("button", name="Stop").first.click()
+            other.get_by_role("button", name="Stop", disabled=True).wait_for()
         other.get_by_role("button", name="Go on").wait_for()
         pid = trainings.lock_holder(trainings.trainings_folder(home)/"bob")
     os.kill(pid, signal.SIGKILL) # as a power cut does, while no server is there
 
     with server(home) as (address, _), browser_page(address) as page:
-        page.set_default_timeout(300_000)
         go(page, address)
         assert page.get_by_role("button", name="Go on").count() == 2
         page.get_by_role("button", name="Throw away").last.click()

@@ -44,7 +44,7 @@ def page(house, monkeypatch):
 
 def opened(home, monkeypatch, **address):
     monkeypatch.setenv("ULMTWEET_HOME", str(home))
-    test = AppTest.from_file(str(ROOT/"app.py"), default_timeout=60)
+    test = AppTest.from_file(str(ROOT/"app.py"), default_timeout=300)
     for key, value in address.items():
         test.query_params[key] = str(value)
     return checked(test.run())

@@ -208,13 +208,13 @@ def victim(home, tmp_path):
 
 
 def refused(folder):
-    "Whether a voice folder is refused, within half a second of work at the best of three times; and what was said."
+    "Whether a voice folder is refused, within two seconds of work at the best of three times; and what was said."
     seconds = []
     for _ in range(3):
         began = time.process_time()
         with pytest.raises(ModelError) as error: Voice.load(folder)
         seconds.append(time.process_time() - began)
-    assert min(seconds) < 0.5
+    assert min(seconds) < 2
     return str(error.value)
 
 
