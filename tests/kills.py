@@ -5,10 +5,10 @@ They are compared with one that nobody killed.
     python tests/kills.py 300 > bench/results/kills.json
 
 A kill is SIGKILL to `ulmtweet train` on the newest 145 tweets of the sample: one in four at any time, one in four
-while a checkpoint is being written, the others some time after the first checkpoint. Half of the trainings write a
-checkpoint after every batch, half every half second. "lost" counts finished trainings whose weights, metrics or
-samples are not those of the straight training, bit for bit. The processes are forked from one that has imported
-everything, which would take longer than the trainings. 300 kills take some 28 minutes on two cores.
+where a checkpoint is written but hasn't got its name yet, the others some time after the first checkpoint. Half of the
+trainings write a checkpoint after every batch, half every half second. "lost" counts finished trainings whose weights,
+metrics or samples are not those of the straight training, bit for bit. The processes are forked from one that has
+imported everything, which would take longer than the trainings. 300 kills take some 28 minutes on two cores.
 """
 import json, os, random, signal, sys, tempfile, time
 from collections import Counter
