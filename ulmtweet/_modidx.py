@@ -1275,8 +1275,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'ulmtweet/generation/words.py'),
                                            'ulmtweet.generation.words._rejoined': ( '3_generation/words.html#_rejoined',
                                                                                     'ulmtweet/generation/words.py'),
-                                           'ulmtweet.generation.words._shared': ( '3_generation/words.html#_shared',
-                                                                                  'ulmtweet/generation/words.py'),
                                            'ulmtweet.generation.words._spelling': ( '3_generation/words.html#_spelling',
                                                                                     'ulmtweet/generation/words.py'),
                                            'ulmtweet.generation.words._text_of': ( '3_generation/words.html#_text_of',

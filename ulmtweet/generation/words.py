@@ -13,7 +13,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
-import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import Tensor
@@ -223,9 +222,7 @@ class Spelling(Characters):
         super().__init__(pieces, characters)
         self.words = {*words, "http", "https"}
         self.in_order = sorted(self.words)
-        self.shared = _shared(self.in_order)
         self.leads = self._by_lead()
-        self.in_leads = {lead[:n] for lead in self.leads for n in range(1, len(lead) + 1)}
         self.rest_of_words = lru_cache(4_000)(self._rest_of_words) # asked again and again
         self.outside_words = self._mask([EOT_ID, *self.leads[""][1]])
         self.halves = self._mask([i for i, p in enumerate(self.pieces) if _half_of(p.removeprefix(" "))])
@@ -293,12 +290,6 @@ def _beginnings(self: Spelling):
         if lead in self.words: found += followed
     return found
 
-# %% ../../nbs/3_generation/words.ipynb #5c37cac2
-def _shared(words):
-    "How many letters each word has in common with the one before; the words are in order."
-    signs = np.array(words)[:, None].view(np.uint32)
-    return [0, *np.logical_and.accumulate(signs[1:] == signs[:-1], 1).sum(1).tolist()]
-
 @patch
 def _rest_of_words(self: Spelling,
     state: str, # Where the text ends
@@ -309,10 +300,8 @@ def _rest_of_words(self: Spelling,
     for i in range(bisect_left(self.in_order, state), len(self.in_order)):
         word = self.in_order[i]
         if not word.startswith(state): break
-        for end in range(max(len(state), self.shared[i]) + 1, len(word) + 1):
-            going_on = word[len(state):end]
-            if going_on not in self.in_leads: break
-            alone, followed = self.leads.get(going_on, ((), ()))
+        for end in range(len(state) + 1, len(word) + 1):
+            alone, followed = self.leads.get(word[len(state):end], ((), ()))
             found += alone
             if end == len(word): found += followed
     return torch.tensor(found, dtype=torch.long)
