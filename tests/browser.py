@@ -61,8 +61,9 @@ def browser_page(address, width=1280, height=900, **options):
 
 
 def settled(page):
-    "Wait until the script has run and the fonts are there: a click into a moving layout is lost."
+    "Wait until the script has run and all it shows is loaded: a click into a moving layout is lost."
     page.locator("[data-test-script-state=notRunning]").wait_for()
+    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton]')") # stands for a part not loaded yet
     page.evaluate("document.fonts.ready.then(() => true)")
 
 

@@ -254,6 +254,7 @@ def play(page, rounds=10):
         if i == 0: fits(page)
         page.keyboard.press("n")
     page.get_by_text("For a friend").wait_for()
+    settled(page)
     return seen
 
 

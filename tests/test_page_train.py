@@ -310,7 +310,7 @@ def test_from_an_archive_to_a_voice_with_everything_that_happens_between(tmp_pat
         settled(page)
         page.get_by_role("dialog").get_by_role("button", name="Train").click()
         page.get_by_role("button", name="Stop").wait_for()
-        assert page.get_by_role("dialog").count() == 0
+        page.get_by_role("dialog").wait_for(state="detached")
         page.get_by_text("Finding the learning rate (now)").wait_for()
 
         phone = dict(viewport=dict(width=390, height=844), color_scheme="dark")
