@@ -17,7 +17,7 @@ COPY ulmtweet ulmtweet
 # fastai requires torchvision and never imports it
 RUN version=$(grep '^torch==' constraints.txt) \
     && pip install --no-cache-dir --index-url "$TORCH_INDEX" "$version" \
-    && pip install --no-cache-dir -c constraints.txt . \
+    && pip install --no-cache-dir -c constraints.txt '.[transformers]' \
     && pip uninstall -y torchvision \
     && rm -rf ulmtweet build ./*.egg-info
 COPY app.py ./

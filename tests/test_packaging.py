@@ -141,6 +141,7 @@ def test_the_image_is_a_page_for_strangers():
     assert settings["ULMTWEET_HOME"] in [rest for kind, rest in told if kind == "VOLUME"]
     assert dict(told)["ARG"].startswith("TORCH_INDEX=https://download.pytorch.org/whl/")
     assert "/_stcore/health" in dict(told)["HEALTHCHECK"]
+    assert any(kind == "RUN" and "'.[transformers]'" in rest for kind, rest in told) # every kind of voice can be shown
 
 
 def test_what_is_installed_holds_what_the_page_needs():

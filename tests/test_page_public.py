@@ -122,7 +122,7 @@ def put(address, session, size):
     headers = {"Content-Type": "multipart/form-data; boundary=xxx", "Cookie": cookie,
                "X-Xsrftoken": cookie.partition("=")[2].strip('"')}
     asked = urllib.request.Request(f"{address}/_stcore/upload_file/{session}/1", body, headers, method="PUT")
-    try: return urllib.request.urlopen(asked, timeout=20).status
+    try: return urllib.request.urlopen(asked, timeout=300).status
     except urllib.error.HTTPError as refused: return refused.code
 
 

@@ -150,7 +150,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(train, straight, tmp_path):
     process.end(signal.SIGKILL)
     for left in work.glob(".*.tmp"): left.unlink()
     kept = [p.read_bytes() for p in checkpoint_files(work)]
-    full = subprocess.run([PROGRAM, *map(str, command)], capture_output=True, text=True, timeout=120,
+    full = subprocess.run([PROGRAM, *map(str, command)], capture_output=True, text=True, timeout=1800,
                           preexec_fn=lambda: limit(len(kept[0]) // 2))
     error = failed(full, 5)
     assert error.startswith("error: cannot write") and "free some space" in error

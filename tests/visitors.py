@@ -60,5 +60,5 @@ def visitor(address, comes_from=None):
     "A session, which a proxy on this computer says to come from an address."
     headers = {"X-Forwarded-For": comes_from} if comes_from else {}
     with connect(address.replace("http", "ws") + "/_stcore/stream", subprotocols=["streamlit"], origin=address,
-                 max_size=None, open_timeout=60, additional_headers=headers) as socket:
+                 max_size=None, open_timeout=300, additional_headers=headers) as socket:
         yield Visitor(socket)

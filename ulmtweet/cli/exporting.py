@@ -36,8 +36,8 @@ def export_chat(voice, out, as_json):
     say(f"{n:,} tweets of the voice {voice.name} in {path}, a conversation each")
 
 # %% ../../nbs/7_doors/exporting.ipynb #b52f00e2
-Onnx = Annotated[bool, typer.Option("--onnx", help="The network, for ONNX Runtime, with a script that writes tweets. "
-                                    "Needs `pip install 'ulmtweet[onnx]'`.")]
+Onnx = Annotated[bool, typer.Option("--onnx", help="The network of an LSTM voice of subwords, for ONNX Runtime, with a "
+                                    "script that writes tweets. Needs `pip install 'ulmtweet[onnx]'`.")]
 Chat = Annotated[bool, typer.Option("--chat", help="The tweets it learnt from, for kits that fine-tune other models.")]
 Target = Annotated[Optional[Path], typer.Option(
     help="The new folder, or with --chat the new file, .jsonl [default: by the voice's name, in this folder].")]

@@ -65,7 +65,8 @@ def report(
 ):
     """Judge a voice: how well it predicts, whether it can be told from the person, what it copies, how it sounds.
 
-    Writes one page that needs no network, the same figures as JSON, and a section of the voice's card.
+    Writes one page that needs no network, and the same figures as JSON. In the voice's folder there will also be what
+    the classifiers learnt, for `predict --viable`, and a section of its card; not with --out.
 
     Example: ulmtweet report juno
 

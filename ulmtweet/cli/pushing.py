@@ -31,7 +31,8 @@ def print_pushed(pushed, name, as_json):
 # %% ../../nbs/7_doors/pushing.ipynb #c11f35d1
 Repo = Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository on the Hub.")]
 Public = Annotated[bool, typer.Option("--public", help="Let everybody see it [default: private].")]
-Space = Annotated[bool, typer.Option("--space", help="Push the page of `ulmtweet share` instead, as a static Space.")]
+Space = Annotated[bool, typer.Option(
+    "--space", help="Push the page of `ulmtweet share` instead, as a static Space; LSTM voices of subwords.")]
 
 @app.command()
 def push(voice: Annotated[str, typer.Argument(help="Name or folder of a voice.")], repo: Repo, *,

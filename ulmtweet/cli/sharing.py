@@ -25,7 +25,7 @@ def share(voice: VoiceArgument = None, *, out: Page = None, bare: Bare = False, 
           home: Home = None):
     """Write a voice as one HTML file that works in any browser, offline.
 
-    It has none of the person's tweets, but for what the network learnt by heart.
+    It has none of the person's tweets, but for what the network learnt by heart. For LSTM voices of subwords.
 
     Example: ulmtweet share juno --out juno.html
     """

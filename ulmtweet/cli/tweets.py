@@ -24,7 +24,8 @@ Files = Annotated[list[str], typer.Argument(
 FILES = inspect.Parameter("files", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Files)
 CLEANING = [
     option("retweets", bool, False, "--retweets", help="Keep retweets."),
-    option("replies", bool, True, "--replies/--no-replies", help="Keep tweets that begin with a handle."),
+    option("replies", bool, True, "--replies/--no-replies",
+           help="Keep replies: tweets that begin with a handle, or are marked as such."),
     option("links", bool, False, "--links", help="Keep links."),
     option("handles", str, "keep", metavar="keep|mask|drop", help="@handles; mask makes them all @user."),
     option("hashtags", bool, True, "--hashtags/--no-hashtags", help="Keep #hashtags."),
