@@ -1,10 +1,11 @@
 "Judge: how good is a voice, and how do two of them compare?"
+import re
 from pathlib import Path
 
 import streamlit as st
 
 from rooms.common import choose_voice, errors_shown, open_voice, show_error
-from ulmtweet.models.voice import base_in_words, is_transformer, list_voices
+from ulmtweet.models.voice import WEB, base_in_words, is_transformer, list_voices
 from ulmtweet.page.compared import SHARES, authors, blended_tweets, comparison
 from ulmtweet.page.figures import STYLE, quotes, table
 from ulmtweet.page.judged import (Section, fleet_section, headline, launch_report, report_sections, report_status,
@@ -76,16 +77,20 @@ def show_report(meta: dict):
 
 # how it learnt
 
+OPTIONS = re.compile(r": --[\w-]+ \d+| \(--[\w-]+\)") # of the command line, in advice
+
+
 def show_training(meta: dict):
     test, before = meta["metrics"]["test"], meta["metrics"]["before"]
     left, right = st.columns(2)
     change = f"{test['bits_per_character'] - before['bits_per_character']:.2f} by fine-tuning" if before else None
     left.metric("Bits per character, newest tweets", f"{test['bits_per_character']:.2f}", change, delta_color="inverse")
     right.metric("Learnt from", f"{meta['counts']['train']:,} tweets")
-    st.text(f"Measured on its {test['tweets']:,} newest tweets, which it has never seen. Fewer bits are better; "
+    st.text(f"Measured on its {test['tweets']:,} newest tweets, which it was not trained on. Fewer bits are better; "
             f"knowing nothing but the alphabet takes about 5. Made from {base_in_words(meta['base'])}.")
+    if is_transformer(meta): st.text(WEB)
     for sentence in meta.get("advice", []):
-        st.text(sentence[:1].upper() + sentence[1:] + ".")
+        st.text(OPTIONS.sub("", sentence[:1].upper() + sentence[1:] + "."))
     st.subheader("Stage by stage")
     st.html(table(stage_rows(meta), "The stages of the training"))
     for stage in meta["stages"]:
@@ -149,7 +154,9 @@ def show_blend(meta: dict, other: dict):
                                  format_func=lambda s: {0: "only the first", 100: "only the other"}.get(s, f"{s} %"))
         st.button("Other tweets", on_click=more_blends, icon=":material/refresh:")
         st.text(f"{100 - share} % {meta['name']}, {share} % {other['name']} (generated):")
-        st.html(quotes(blend(keys(meta, other), share, prompt, st.session_state.get("blend_seed", 0))))
+        texts = blend(keys(meta, other), share, prompt, st.session_state.get("blend_seed", 0))
+        if texts: st.html(quotes(texts))
+        else: st.text("Nothing came of that beginning; try another.")
 
 
 def more_blends(): st.session_state.blend_seed = st.session_state.get("blend_seed", 0) + 1

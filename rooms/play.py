@@ -84,6 +84,8 @@ def show_result(meta: dict, game: tuple, rounds: list[Round]):
     st.text(verdict(sum(picks), len(picks)))
     if theirs:
         st.text("The classifier has learnt from other tweets, real and generated, and never saw these.")
+    elif (Path(game[0])/"report.json").is_file():
+        st.text("A classifier can't play along: too few other new tweets are left for it to learn from.")
     else:
         st.text("After a report a classifier plays along.")
         st.page_link("rooms/judge.py", label="Judge this voice", icon=":material/balance:")
@@ -100,7 +102,9 @@ def show_game(meta: dict, number: int):
     if st.session_state.get("playing") != game:
         st.session_state.update(playing=game, picks=[], answered=False)
     rounds = game_of(*game)
-    if not rounds:
+    if not rounds and number == 0:
+        st.text("None of the newest tweets fits: in the game each has 20 to 280 characters, and is new to the voice.")
+    elif not rounds:
         st.text("There are no real tweets left that you have not seen in an earlier game.")
         st.button("From the beginning", on_click=from_the_beginning, type="primary")
     elif len(st.session_state.picks) == len(rounds) and not st.session_state.answered:

@@ -141,7 +141,7 @@ def show_welcome():
     if st.button("Try it with the sample", type="primary", icon=":material/rocket_launch:", width="stretch"):
         start([], free_name("juno"), "en", [])
     st.caption("The sample: 2,136 tweets of Juno Hale, an engineer who doesn't exist. It takes about "
-               f"{describe_seconds(training_takes('en', []))}.")
+               f"{describe_seconds(training_takes('en', tweets=2136))}.")
 
 
 def choose_source() -> tuple[str, object] | None:
@@ -166,7 +166,8 @@ def choose_source() -> tuple[str, object] | None:
 def choose_file(key: str) -> tuple[str, object] | None:
     upload = st.file_uploader("Drop your tweets here", key=key)
     st.caption("An X archive as it comes; an export of Mastodon, Bluesky or Threads; a table, JSON, or text with a "
-               "tweet a line. Private messages, likes and deleted tweets in an archive are never opened.")
+               "tweet a line. Private messages, likes and deleted tweets in an archive are never opened. "
+               "For more than 200 MB, choose “On this computer” and write where the file is.")
     with st.expander("How do I get my tweets from X?", icon=":material/help:"):
         st.text("On X: More, Settings and privacy, Your account, Download an archive of your data. After a day or so "
                 "X writes to you that the zip is ready. Drop it here as it is.")

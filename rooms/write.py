@@ -135,11 +135,11 @@ def ask(meta: dict) -> Asked:
         if not STATE.get("own"):
             st.segmented_control("Creativity", list(MOODS), default="normal", required=True, key="mood",
                                  bind="query-params")
-        with st.popover("Advanced", icon=":material/tune:"): choose_settings()
+        with st.popover("Advanced", icon=":material/tune:"): choose_settings(meta)
     return asked_for(Asked(meta["name"], meta["created"], "", 0, READERS, False, 0))
 
 
-def choose_settings():
+def choose_settings(meta: dict):
     st.slider("Tweets", 1, MOST_TWEETS if public() else 50, 5, key="n", bind="query-params")
     st.number_input("Seed", 0, 2**31 - 1, None, key="seed", bind="query-params", placeholder="0",
                     help="The same seed gives the same tweets.")
@@ -149,8 +149,9 @@ def choose_settings():
     st.checkbox("Invented words", key="invent", bind="query-params",
                 help="Also tweets with rare words that the person never used.")
     st.checkbox("Mask @handles", key="mask", bind="query-params", help="Write @user for every handle.")
-    st.checkbox("As they come", key="live", bind="query-params",
-                help="Show tweets as they are written, not the best of a larger draw.")
+    if not is_transformer(meta): # whose tweets come so anyway
+        st.checkbox("As they come", key="live", bind="query-params",
+                    help="Show tweets as they are written, not the best of a larger draw.")
     if not st.toggle("Set creativity by numbers", key="own", bind="query-params"): return
     st.slider("Temperature", 0.1, 2.0, READERS.temperature, 0.05, key="temperature", bind="query-params",
               help="Low is safe and repetitive, high is wild; 1 is the voice as it is.")

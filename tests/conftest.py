@@ -20,7 +20,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def forked():
     "How to start processes that have imported everything already."
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["warm"])
+    context.set_forkserver_preload(["conftest", "warm"])
     with mock.patch.dict(os.environ, PYTHONPATH=str(Path(__file__).parent)): forkserver.ensure_running()
     return context
 

@@ -18,8 +18,8 @@ def test_tweets_are_the_same_in_batches_of_1_7_and_512():
     prompts = [en.tokenizer.encode(p) for p in ("Tesla will", "", "In the year 1900")]
     ask = lambda bs, n=600: {i: ids for i, ids, _ in sample_ids(
         en.model, (Request(i, prompts[i % 3]) for i in range(n)), Sampling(max_tokens=60), 11, bs, rules)}
-    one, seven, many = ask(1, 150), ask(7), ask(512)
-    assert len(one) == 150 and len(seven) == len(many) == 600
+    one, seven, many = ask(1, 150), ask(7, 200), ask(512)
+    assert (len(one), len(seven), len(many)) == (150, 200, 600)
     flips = [(i, ids, a[i]) for a, b in ((one, seven), (one, many), (seven, many)) for i, ids in b.items()
              if i in a and ids != a[i]]
     print(f"{len({i for i, _, _ in flips})} of 600 tweets differ")

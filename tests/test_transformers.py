@@ -93,7 +93,7 @@ def test_what_is_computed_twice_to_save_memory_is_the_same(tweets, base, tmp_pat
 
 def test_corrections_leave_the_base_alone_and_are_small(tweets, base, tmp_path):
     kept = {p.name: p.read_bytes() for p in base.iterdir()}
-    voice = fine_tune(tweets, "lora", base=f"hf:{base}", recipe=KINDS["lora"], home=tmp_path)
+    voice = fine_tune(tweets[-100:], "lora", base=f"hf:{base}", recipe=KINDS["lora"], home=tmp_path)
     assert {p.name: p.read_bytes() for p in base.iterdir()} == kept
     weights = load_file(voice.folder/"model.safetensors")
     assert {k.rpartition(".")[2] for k in weights} == {"lora_A", "lora_B"}
@@ -162,7 +162,7 @@ def test_a_story_goes_on_where_the_positions_end(base):
 
 @pytest.mark.slow
 def test_predicting_loads_what_it_needs_and_no_more(tweets, base, tmp_path):
-    fine_tune(tweets, "v", base=f"hf:{base}", recipe=KINDS["lora"], home=tmp_path)
+    fine_tune(tweets[-100:], "v", base=f"hf:{base}", recipe=KINDS["lora"], home=tmp_path)
     ask = ["predict", "The van", "-n", 1, "--stream", "--voice", "v", "--home", tmp_path]
     _, loaded = loaded_by(*ask, also="gc.get_freeze_count() > 500_000")
     assert {"True", "transformers", "transformers.models.llama"} <= loaded, loaded

@@ -131,9 +131,12 @@ def compare(
     """
     from ulmtweet.data.clean import clean_text
     from ulmtweet.evaluation.evaluate import compare_voices, who_said_it
+    from ulmtweet.models.voice import UNLIKE
     loaded = differing_voices(voices, home)
     rows = compare_voices(loaded) if text is None else who_said_it(clean_text(read_prompt(text)), loaded)
     if as_json: return print_json(rows)
-    if text is None: return print_compared(rows, [v.name for v in loaded if v.model.reads == "tweets"])
+    transformers = [v.name for v in loaded if v.model.reads == "tweets"]
+    if 0 < len(transformers) < len(loaded): say(UNLIKE)
+    if text is None: return print_compared(rows, transformers)
     print_table([{"voice": r["voice"], "probability": f"{r['probability']:.1%}",
                   "bits per character": f"{r['bits_per_character']:.3f}"} for r in rows])

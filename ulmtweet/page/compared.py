@@ -6,13 +6,17 @@
 __all__ = ['SHARES', 'comparison', 'authors', 'blended_tweets']
 
 # %% ../../nbs/7_doors/compared.ipynb #bb6e2337
+from dataclasses import replace
+
 from ..generation.generate import READERS, Tweet, blend_voices, generate_tweets
-from ..models.voice import Voice
+from ..models.voice import UNLIKE, Voice, is_transformer
 from .cards import percent
 from .figures import bars
 from .judged import Section
 
 # %% ../../nbs/7_doors/compared.ipynb #2fc549b9
+def _alike(voice, other): return is_transformer(voice.meta) == is_transformer(other.meta)
+
 def _harder(rows):
     bits = [r["bits_per_character"] for r in rows]
     first, second = (r["voice"] for r in rows)
@@ -33,7 +37,8 @@ def comparison(
     "Two people beside each other; raises `UsageError`."
     from ulmtweet.evaluation.evaluate import compare_voices # with NumPy, which the first visit can do without
     rows = compare_voices([voice, other])
-    return [_harder(rows), _recognised(rows)]
+    sections = [_harder(rows), _recognised(rows)]
+    return sections if _alike(voice, other) else [replace(s, sentence=f"{s.sentence} {UNLIKE}") for s in sections]
 
 # %% ../../nbs/7_doors/compared.ipynb #a190924b
 def _sure(share): return "hardly more than a guess" if share < .7 else "likely" if share < .95 else "nearly certain"
@@ -49,7 +54,8 @@ def authors(
     rows = who_said_it(clean_text(text), [voice, other])
     first = rows[0]["probability"]
     shown = bars([(r["voice"], dict(voice=r["probability"])) for r in rows], None, 1, percent)
-    return Section("The answer", f"{rows[0]['voice']}, rather than {rows[1]['voice']}: {_sure(first)}.", shown)
+    said = f"{_sure(first)}." if _alike(voice, other) else f"it surprises that voice less. {UNLIKE}"
+    return Section("The answer", f"{rows[0]['voice']}, rather than {rows[1]['voice']}: {said}", shown)
 
 # %% ../../nbs/7_doors/compared.ipynb #66e12e76
 SHARES = (0, 25, 50, 75, 100) # per cent of the other voice

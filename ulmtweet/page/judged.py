@@ -18,7 +18,7 @@ from ..evaluation.findings import NAMES, STEP, length_shares, sentences, span_sh
 from .cards import percent
 from .figures import bars, beside, columns, hardest, legend, quotes, small_columns, table
 from .queue import lock_holder, start_holder, take_lock
-from .trainings import is_alive, last_line
+from .trainings import KILLED, is_alive, last_line
 
 # %% ../../nbs/7_doors/judged.ipynb #e542301f
 REPORTS: dict[Path, subprocess.Popen] = {} # started by this server, by their folder
@@ -43,7 +43,8 @@ def report_status(
     REPORTS.pop(folder, None)
     said = last_line(folder/"log")
     shutil.rmtree(folder, ignore_errors=True)
-    return dict(state="failed", message=said) if process and process.returncode else None
+    message = said if said.startswith("error: ") else f"error: {KILLED}"
+    return dict(state="failed", message=message) if process and process.returncode else None
 
 def _said(folder):
     try: return read_json(folder/"status.json")
@@ -167,7 +168,8 @@ def report_sections(
     try:
         report = read_json(Path(folder)/"report.json")
         said = sentences(report)
-        parts = [_judges, _next, _prediction, _copies, _style, _words, *([_topics] if report["topics"] else [])]
+        parts = [_judges, *([_next] if report["beside"] else []), _prediction, _copies, _style, _words,
+                 *([_topics] if report["topics"] else [])]
         return [*(part(report, said) for part in parts), *_extremes(report), *_changes(report, said)]
     except (ModelError, KeyError, TypeError, ValueError, IndexError, AttributeError): return [] # or damaged
 
