@@ -289,7 +289,7 @@ def learnt_in_words(
 WEB = ("Its base has read the web, and with it perhaps the tweets of a public person, even the newest ones. "
        "Its figures are then better than it would reach on somebody unknown; the clean comparison is the bundled "
        "sample, whose author doesn't exist.")
-UNLIKE = ("One voice is a transformer's and another is not: it predicts nearly every text better, whoever wrote it, so "
+UNLIKE = ("One voice is a transformer's and another is not: it predicts most texts better, whoever wrote them, so "
           "that this says more of the networks than of the people.")
 CARD_BASE = """
 **It needs its base**: this folder holds corrections alone. Who opens it needs {base} too, with the SHA-256 {sha256} \
