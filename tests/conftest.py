@@ -120,6 +120,14 @@ def failed(done, code):
     return lines[-1]
 
 
+@pytest.fixture(autouse=True)
+def same_main():
+    "Streamlit's tests leave the app as the main module, which each forked process would run anew."
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
+
+
 @pytest.fixture(scope="session")
 def data():
     "The folder of real data, for tests that measure on it."
