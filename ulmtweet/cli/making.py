@@ -244,8 +244,8 @@ def update(
     files: NewTweets,
     voice: Annotated[Optional[str], typer.Option(help="Name of the voice [default: the newest].")] = None,
     column: Column = None, author: Author = None, newest_first: NewestFirst = None, lr: Lr = None,
-    epochs: Epochs = None,
-    overwrite: ThrowAway = False, seed: Seed = 0, track: Track = None, as_json: Json = False, home: Home = None,
+    epochs: Epochs = None, overwrite: ThrowAway = False, seed: Seed = 0, track: Track = None, as_json: Json = False,
+    home: Home = None,
 ):
     """Go on with a voice when new tweets arrive: learn those, and replay old ones.
 
